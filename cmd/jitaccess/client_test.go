@@ -3,14 +3,17 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -229,6 +232,129 @@ func TestAPipelineAsksByCommandLine(t *testing.T) {
 	p.fails(exitUsage, "chmod 600", ask()...)
 }
 
+// A pipeline passes Identity-Aware Proxy as a service account without a log-in before, and again before what lets it
+// pass is over; it asks with its own key beside, and nothing is kept.
+func TestAPipelinePassesIdentityAwareProxy(t *testing.T) {
+	const account, audience = "ci@shop.iam.gserviceaccount.com", "123.apps.googleusercontent.com"
+	for _, test := range []struct {
+		name   string
+		life   time.Duration
+		tokens int32
+		asks   []string
+		status int
+		says   string
+	}{
+		{"for an hour", time.Hour, 1, nil, exitOK, ""},
+		{"for less than it waits", time.Minute, 4, nil, exitOK, ""},
+		{"not on the allow-list", 0, 1, nil, exitSignedOut, "programmatic_clients"},
+		{"no service account", time.Hour, 0, []string{"--impersonate", "alice@example.com"}, exitFailure, "not the address of a service account"},
+		{"without an address", time.Hour, 0, []string{"--url", ""}, exitUsage, "needs --url"},
+	} {
+		var made, looked atomic.Int32
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := func(status int, text string) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(text))
+			}
+			switch last := "Bearer " + identityToken(audience, account, int(made.Load()), test.life); {
+			case test.life == 0 || r.Header.Get("Authorization") != last:
+				w.Header().Set("X-Goog-IAP-Generated-Response", "true")
+				http.Error(w, "Invalid IAP credentials", http.StatusUnauthorized)
+			case r.URL.Path == "/api/policy":
+				answer(401, `{"message":"a service account is not a person","code":"bad-identity"}`)
+			case strings.Count(r.Header.Get("X-Nl3-Authorization-Token"), ".") != 2:
+				answer(401, `{"title":"Unauthorized","status":401,"detail":"no token","code":"no-token"}`)
+			case r.Method == "POST", looked.Add(1) < 3:
+				answer(200, `{"id":"app-1","status":"pending","url":"https://access.example.com/requests/app-1"}`)
+			default:
+				answer(200, `{"id":"app-1","status":"approved","access_token":"a.b.c"}`)
+			}
+		}))
+		p := shell(t)
+		key := filepath.Join(p.home, "app.key")
+		if err := os.WriteFile(key, []byte(deployKey), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.run = func(_ context.Context, name string, args ...string) ([]byte, error) {
+			if line := strings.Join(args, " "); name != "gcloud" || !strings.Contains(line, "--impersonate-service-account="+account+" --audiences="+audience) {
+				t.Errorf("%s: %s %s", test.name, name, line)
+			}
+			return []byte(identityToken(audience, account, int(made.Add(1)), test.life)), nil
+		}
+		code, out, said := p.types(append([]string{"ask", "--url", front.URL, "--impersonate", account, "--audience", audience, "--template", "production-deploy",
+			"--key-file", key, "--uri", deployURI, "--subject", alice, "--wait"}, test.asks...)...)
+		if code != test.status || !strings.Contains(said, test.says) || (out == "a.b.c\n") != (test.status == exitOK) || made.Load() != test.tokens {
+			t.Errorf("%s: %d, %d tokens: %s%s", test.name, code, made.Load(), out, said)
+		}
+		if _, err := os.Stat(p.tokenFile()); err == nil {
+			t.Errorf("%s: a token is kept", test.name)
+		}
+		front.Close()
+	}
+}
+
+// began is when the tokens of these tests are of.
+var began = time.Now()
+
+// identityToken is the n-th that gcloud prints.
+func identityToken(audience, account string, n int, life time.Duration) string {
+	text, _ := json.Marshal(map[string]any{"aud": audience, "email": account, "n": n, "exp": began.Add(life).Unix()})
+	return "e30." + base64.RawURLEncoding.EncodeToString(text) + ".c2ln"
+}
+
+// What a service that remembers nothing knows of a request is in its link.
+func TestTheCommandLineWithoutALedger(t *testing.T) {
+	w := newLoginWorld(t, false, map[string]string{"DATABASE_URL": "", "SIGNING_KEY": ""})
+	alices, bobs := shell(t), shell(t)
+	alices.browse, bobs.browse = w.visitor().lets(alice, nil), w.visitor().lets(bob, nil)
+	alices.must("login", w.public)
+	bobs.must("login", w.public)
+	link := regexp.MustCompile(`(?m)^link +(\S+)$`)
+	ask := func() (id, at string) {
+		t.Helper()
+		out := alices.must("request", project, "compute.instanceAdmin.v1", "--reason", "INC-81", "--from", bob, "--for", "20m")
+		found := link.FindStringSubmatch(out)
+		if found == nil {
+			t.Fatalf("no link in:\n%s", out)
+		}
+		return numberIn(t, out), found[1]
+	}
+	_, at := ask()
+	if out := alices.must("status", at); !strings.Contains(out, "pending") {
+		t.Errorf("%s", out)
+	}
+	alices.fails(exitNobody, "nobody has decided within", "status", "--watch", "--timeout", "50ms", at)
+	alices.fails(exitRefused, "", "approve", at)
+	if out := bobs.must("approve", at); !strings.Contains(out, "active") {
+		t.Errorf("%s", out)
+	}
+	if out := alices.must("status", "--watch", at); !strings.Contains(out, "active") {
+		t.Errorf("%s", out)
+	}
+	alices.must("end", at)
+	if out := alices.must("status", at); strings.Contains(out, ": active") {
+		t.Errorf("%s", out)
+	}
+
+	// By its number, where it is known on which project it is.
+	id, at := ask()
+	bobs.must("approve", at)
+	alices.fails(exitUsage, "--project PROJECT", "end", id)
+	alices.fails(exitUsage, "by its number, not by its link", "end", at, "--project", project)
+	alices.must("end", id, "--project", project)
+	for _, line := range [][]string{{"status", id}, {"status"}, {"history"}, {"status", "--watch", id}, {"extend", id}} {
+		if code, out, said := alices.types(line...); code != exitUsage || out != "" {
+			t.Errorf("%s: %d %s%s", line, code, out, said)
+		}
+	}
+	_, at = ask()
+	bobs.must("deny", at, "--reason", "not now")
+	if code, out, said := alices.types("status", "--watch", "--timeout", "50ms", at); code != exitNobody && code != exitRefused {
+		t.Errorf("%d %s%s", code, out, said)
+	}
+}
+
 // What is wrong is said, with a status, and nothing is sent where it does not belong.
 func TestBadCommandLines(t *testing.T) {
 	origin := startSandboxWith(t, "", nil)
@@ -262,37 +388,6 @@ func TestBadCommandLines(t *testing.T) {
 func TestWhatOthersWroteIsPlain(t *testing.T) {
 	if got := plain("a\x1b[31mb\nc\u202ed\u200be"); strings.ContainsAny(got, "\x1b\n\u202e\u200b") {
 		t.Errorf("%q", got)
-	}
-}
-
-// Completion is loaded by the shell that it is for, and knows commands, options and files.
-func TestCompletion(t *testing.T) {
-	p := shell(t)
-	p.fails(exitUsage, "bash, zsh and fish", "completion", "powershell")
-	for _, name := range operatorCommands {
-		if name != "help" && !strings.Contains(usage, name) {
-			t.Errorf("%s is not in the usage", name)
-		}
-	}
-	for _, c := range clientCommands() {
-		for _, sh := range []string{"bash", "zsh", "fish"} {
-			if !strings.Contains(p.must("completion", sh), c.name) {
-				t.Errorf("%s does not know %s", sh, c.name)
-			}
-		}
-	}
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line, want := range map[string]string{"jitaccess lo": "login logout", "jitaccess request --rea": "--reason",
-		"jitaccess completion z": "zsh", "jitaccess history --st": "--state"} {
-		words := strings.Fields(line)
-		script := p.must("completion", "bash") + "COMP_WORDS=(" + line + "); COMP_CWORD=" + strconv.Itoa(len(words)-1) + "; _jitaccess; echo \"${COMPREPLY[*]}\""
-		out, err := exec.Command(bash, "--norc", "-c", script).CombinedOutput()
-		if err != nil || strings.TrimSpace(string(out)) != want {
-			t.Errorf("%s: %v, %s", line, err, out)
-		}
 	}
 }
 

@@ -23,6 +23,7 @@ func (c *caller) askOptions() {
 		"a `name` for what is asked, so that another run asks for the same; else each run asks anew")
 	c.flags.BoolVar(&c.watch, "wait", false, "wait until it is decided, and print the access token alone")
 	c.waitOptions()
+	c.impersonateOptions()
 	c.jsonOption()
 }
 
@@ -53,6 +54,9 @@ func (c *caller) ask([]string) error {
 	began := c.now()
 	return c.within(func() error {
 		said, as, err := persistently(c, began, func(ctx context.Context) (cli.Approval, cli.Answer, error) {
+			if err := c.passesFront(ctx, s); err != nil {
+				return cli.Approval{}, nil, err
+			}
 			return a.Ask(ctx, cli.NewApproval{Template: c.template, Data: c.data, Reason: c.reason, Minutes: c.minutes()}, c.again)
 		})
 		if err != nil {
@@ -74,7 +78,12 @@ func (c *caller) ask([]string) error {
 		}
 		for said.Status == "pending" {
 			looked := c.now()
-			said, as, err = persistently(c, began, func(ctx context.Context) (cli.Approval, cli.Answer, error) { return a.Wait(ctx, said.ID) })
+			said, as, err = persistently(c, began, func(ctx context.Context) (cli.Approval, cli.Answer, error) {
+				if err := c.passesFront(ctx, s); err != nil {
+					return cli.Approval{}, nil, err
+				}
+				return a.Wait(ctx, said.ID)
+			})
 			if err != nil {
 				return err
 			}
@@ -112,12 +121,18 @@ func (c *caller) ask([]string) error {
 // serviceOfApplication is the one that is named, or that somebody is logged in to. An application needs no log-in, but
 // where a proxy lets only those pass whom it knows the token of login goes along, to its own origin alone.
 func (c *caller) serviceOfApplication() (*cli.Service, error) {
-	if c.address == "" {
+	switch {
+	case c.address == "" && c.impersonate != "":
+		return nil, wrong("with --impersonate ask needs --url")
+	case c.address == "":
 		return c.service()
 	}
 	origin, err := cli.ParseOrigin(c.address)
 	if err != nil {
 		return nil, wrong("%v", err)
+	}
+	if c.impersonate != "" { // which passesFront gets
+		return &cli.Service{Origin: origin}, nil
 	}
 	store, err := c.store()
 	if err != nil {
@@ -132,6 +147,18 @@ func (c *caller) serviceOfApplication() (*cli.Service, error) {
 		return &cli.Service{Origin: origin}, nil
 	}
 	return c.service()
+}
+
+// passesFront has a service account pass Identity-Aware Proxy, anew before what lets it pass is over. Nothing of it
+// is kept.
+func (c *caller) passesFront(ctx context.Context, s *cli.Service) error {
+	const ahead = 5 * time.Minute
+	if c.impersonate == "" || s.Token.Value != "" && (s.Token.Expires.IsZero() || s.Token.Expires.After(c.now().Add(ahead))) {
+		return nil
+	}
+	signed, err := cli.SignIn{Origin: s.Origin, Front: cli.IAP, Impersonate: c.impersonate, Audience: c.audience, Run: c.run}.Do(ctx)
+	s.Token = signed.Token
+	return err
 }
 
 // within has what is done end after the timeout, if there is one, as that nobody has decided.

@@ -16,13 +16,17 @@ import (
 
 func (c *caller) loginOptions() {
 	c.flags.StringVar(&c.as, "as", "", "in the sandbox: the `address` of whom to be; else whom it proposes")
+	c.impersonateOptions()
+	c.flags.StringVar(&c.token, "token-file", "", "a `file` with a token that the front takes behind Bearer; - is standard input")
+	c.flags.StringVar(&c.front, "front", "", "what signs people in, where that is not found out: iap or pomerium")
+	c.flags.BoolVar(&c.noBrowser, "no-browser", false, "open no browser; say the address alone")
+}
+
+func (c *caller) impersonateOptions() {
 	c.flags.StringVar(&c.impersonate, "impersonate", "",
 		"behind Identity-Aware Proxy: pass it as this `service account`, to ask as an application")
 	c.flags.StringVar(&c.audience, "audience", "",
 		"with --impersonate: the OAuth `client` that it takes tokens for; else the one that it shows browsers")
-	c.flags.StringVar(&c.token, "token-file", "", "a `file` with a token that the front takes behind Bearer; - is standard input")
-	c.flags.StringVar(&c.front, "front", "", "what signs people in, where that is not found out: iap or pomerium")
-	c.flags.BoolVar(&c.noBrowser, "no-browser", false, "open no browser; say the address alone")
 }
 
 // login signs in and keeps the token.
@@ -87,8 +91,11 @@ func (c *caller) readSecret(path string) ([]byte, error) {
 }
 
 // browseTo has the user open an address, which is said too: a browser may be on another machine, or none.
-func (c *caller) browseTo(ctx context.Context, address string) error {
+func (c *caller) browseTo(ctx context.Context, address, letters string) error {
 	fmt.Fprintf(c.stderr, "Log in by browser on this machine:\n\n  %s\n\n", address)
+	if letters != "" {
+		fmt.Fprintf(c.stderr, "Its page shows these letters, if it is this log-in:  %s\n\n", letters)
+	}
 	if c.noBrowser {
 		return nil
 	}

@@ -1,139 +1,141 @@
 package main
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
-// operatorCommands are those that run or look at a service, as the usage has them.
-var operatorCommands = []string{"serve", "sandbox", "doctor", "eligible", "ledger", "sweep", "reconcile", "policy", "version", "help"}
-
-// completion prints what a shell needs to complete commands and their options. It is made of the
-// commands themselves, and asks no service for anything.
+// completion prints what a shell needs to complete commands and their options, which is to ask this
+// program each time; "words" is that question.
 func (c *caller) completion(args []string) error {
-	write, ok := map[string]func([]completed) string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[args[0]]
-	if !ok {
+	text, known := completionScripts[args[0]]
+	if args[0] == "words" {
+		var words []string
+		for lines := bufio.NewScanner(c.stdin); lines.Scan(); {
+			words = append(words, lines.Text())
+		}
+		for _, one := range completed(words) {
+			text += one.word + "\t" + plain(one.about) + "\n"
+		}
+	} else if !known {
 		return wrong("there is completion for bash, zsh and fish, and none for %q", args[0])
 	}
-	_, err := fmt.Fprint(c.stdout, write(completedCommands()))
+	_, err := fmt.Fprint(c.stdout, text)
 	return err
 }
 
-// completed is a command with its options.
-type completed struct {
-	name, summary string
-	options       []*flag.Flag
+// completionScripts ask by the name by which the program was called, a word a line, the last being the
+// one that is typed. Where it knows nothing, files are offered.
+var completionScripts = map[string]string{
+	"bash": `# Completion of jitaccess for bash: source <(jitaccess completion bash)
+_jitaccess() {
+  local word about
+  COMPREPLY=()
+  while IFS=$'\t' read -r word about; do
+    COMPREPLY+=("$word")
+  done < <(printf '%s\n' "${COMP_WORDS[@]:1:COMP_CWORD}" | "$1" completion words 2>/dev/null)
+}
+complete -o default -F _jitaccess jitaccess
+`,
+	"zsh": `#compdef jitaccess
+# Completion of jitaccess for zsh: source <(jitaccess completion zsh)
+_jitaccess() {
+  local word about
+  local -a found lines
+  while IFS=$'\t' read -r word about; do
+    found+=("$word") lines+=("$word  $about")
+  done < <(printf '%s\n' "${(@Q)words[2,CURRENT]}" | "${(Q)words[1]}" completion words 2>/dev/null)
+  if (( $#found )); then compadd -l -d lines -- $found; else _files; fi
+}
+compdef _jitaccess jitaccess
+`,
+	"fish": `# Completion of jitaccess for fish: jitaccess completion fish | source
+function __jitaccess_complete
+    set -l before (commandline -opc)
+    set -l word (commandline -ct)
+    set -l found (printf '%s\n' $before[2..-1] "$word" | command $before[1] completion words 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\n' $found
+    else
+        __fish_complete_path "$word"
+    end
+end
+complete -c jitaccess -f -a '(__jitaccess_complete)'
+`,
 }
 
-func completedCommands() []completed {
-	var all []completed
-	for _, name := range operatorCommands {
-		all = append(all, completed{name: name})
+// completion is a word that may stand where one is typed, and what it is.
+type completion struct{ word, about string }
+
+// optionWords are what options take that take few words, and commandWords what commands do.
+var (
+	optionWords  = map[string]string{"front": "iap pomerium", "view": "mine reviews all"}
+	commandWords = map[string]string{"completion": "bash zsh fish"}
+)
+
+// completed are the words that may stand in place of the last of these. It is made of the commands
+// themselves, and asks no service for anything.
+func completed(words []string) (all []completion) {
+	if len(words) == 0 {
+		return nil
 	}
-	for _, command := range clientCommands() {
-		one := completed{name: command.name, summary: command.summary}
-		command.flags(&caller{env: func(string) string { return "" }}).VisitAll(func(f *flag.Flag) { one.options = append(one.options, f) })
-		all = append(all, one)
+	before, typed := words[:len(words)-1], words[len(words)-1]
+	add := func(word, about string) {
+		if strings.HasPrefix(word, typed) {
+			all = append(all, completion{word, about})
+		}
 	}
+	if len(before) == 0 {
+		for _, name := range operatorCommands() {
+			add(name, "")
+		}
+		for _, command := range clientCommands() {
+			add(command.name, command.summary)
+		}
+		return all
+	}
+	command, known := clientNamed(before[0])
+	if !known {
+		return nil
+	}
+	flags := command.flags(&caller{env: func(string) string { return "" }})
+	name, isOption := strings.CutPrefix(strings.TrimPrefix(before[len(before)-1], "-"), "-")
+	if option := flags.Lookup(name); isOption && option != nil && !isSwitch(option) {
+		for word := range strings.FieldsSeq(optionWords[option.Name]) {
+			add(word, "")
+		}
+		return all
+	}
+	for word := range strings.FieldsSeq(commandWords[command.name]) {
+		add(word, "")
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		_, usage := flag.UnquoteUsage(f)
+		add("--"+f.Name, usage)
+	})
+	add("--help", "")
 	return all
 }
 
-func namesOf(commands []completed) string {
-	var names []string
-	for _, c := range commands {
-		names = append(names, c.name)
-	}
-	return strings.Join(names, " ")
-}
+var operatorCommand = regexp.MustCompile(`(?m)^  jitaccess \[?([a-z]+)`)
 
-func optionsOf(c completed) string {
-	var names []string
-	for _, f := range c.options {
-		names = append(names, "--"+f.Name)
-	}
-	return strings.Join(append(names, "--help"), " ")
-}
-
-// arguments are the words that a command takes, where they are known.
-func argumentsOf(c completed) string {
-	if c.name == "completion" {
-		return "bash zsh fish"
-	}
-	return ""
-}
-
-func bashCompletion(commands []completed) string {
-	b := &strings.Builder{}
-	fmt.Fprintf(b, `# Completion of jitaccess for bash: source <(jitaccess completion bash)
-_jitaccess() {
-  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W %q -- "$word"))
-    return
-  fi
-  case $before in --*-file) COMPREPLY=($(compgen -f -- "$word")); return ;; esac
-  case ${COMP_WORDS[1]} in
-`, namesOf(commands))
-	for _, c := range commands {
-		if len(c.options) > 0 || argumentsOf(c) != "" {
-			fmt.Fprintf(b, "    %s) COMPREPLY=($(compgen -W %q -- \"$word\")) ;;\n", c.name, strings.TrimSpace(argumentsOf(c)+" "+optionsOf(c)))
+// operatorCommands are those that run or look at a service, as the usage begins with them.
+func operatorCommands() []string {
+	text, _, _ := strings.Cut(usage, "\n\n")
+	var all []string
+	for _, found := range operatorCommand.FindAllStringSubmatch(text, -1) {
+		if len(all) == 0 || found[1] != all[len(all)-1] {
+			all = append(all, found[1])
 		}
 	}
-	b.WriteString("  esac\n}\ncomplete -F _jitaccess jitaccess\n")
-	return b.String()
-}
-
-func zshCompletion(commands []completed) string {
-	b := &strings.Builder{}
-	fmt.Fprintf(b, `#compdef jitaccess
-# Completion of jitaccess for zsh: source <(jitaccess completion zsh)
-_jitaccess() {
-  if (( CURRENT == 2 )); then
-    compadd -- %s
-    return
-  fi
-  case ${words[CURRENT-1]} in --*-file) _files; return ;; esac
-  case ${words[2]} in
-`, namesOf(commands))
-	for _, c := range commands {
-		if len(c.options) > 0 || argumentsOf(c) != "" {
-			fmt.Fprintf(b, "    %s) compadd -- %s ;;\n", c.name, strings.TrimSpace(argumentsOf(c)+" "+optionsOf(c)))
-		}
-	}
-	b.WriteString("  esac\n}\ncompdef _jitaccess jitaccess\n")
-	return b.String()
-}
-
-func fishCompletion(commands []completed) string {
-	b := &strings.Builder{}
-	b.WriteString("# Completion of jitaccess for fish: jitaccess completion fish | source\ncomplete -c jitaccess -f\n")
-	for _, c := range commands {
-		fmt.Fprintf(b, "complete -c jitaccess -n __fish_use_subcommand -a %s -d %s\n", c.name, quoted(c.summary))
-		for _, word := range strings.Fields(argumentsOf(c)) {
-			fmt.Fprintf(b, "complete -c jitaccess -n '__fish_seen_subcommand_from %s' -a %s\n", c.name, word)
-		}
-		for _, f := range c.options {
-			value := " -x"
-			if isSwitch(f) {
-				value = ""
-			} else if strings.HasSuffix(f.Name, "-file") {
-				value = " -r -F"
-			}
-			_, usage := flag.UnquoteUsage(f)
-			fmt.Fprintf(b, "complete -c jitaccess -n '__fish_seen_subcommand_from %s' -l %s%s -d %s\n", c.name, f.Name, value, quoted(usage))
-		}
-	}
-	return b.String()
+	return append(all, "help")
 }
 
 // isSwitch is whether an option has no value.
 func isSwitch(f *flag.Flag) bool {
 	b, ok := f.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
-}
-
-// quoted is a text in single quotes, as fish reads it.
-func quoted(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(text) + "'"
 }

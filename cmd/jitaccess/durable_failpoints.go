@@ -95,7 +95,7 @@ func (h steppingHome) Delay(ctx context.Context, k ledger.Kept, due time.Time) e
 	return h.Home.Delay(ctx, k, due)
 }
 
-func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) error {
+func (h steppingHome) EndSession(ctx context.Context, id string, until, now time.Time) (bool, error) {
 	step("session: end")
 	return h.Home.EndSession(ctx, id, until, now)
 }

@@ -38,6 +38,9 @@ var routeCalls = []struct {
 	{route: "GET /oidc/callback", who: alice, first: "none", second: "none"},
 	{route: "POST /oidc/logout", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /oidc/backchannel-logout", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "GET /oidc/program", who: alice, first: "none", second: "none"},
+	{route: "POST /oidc/program", who: alice, form: url.Values{}, first: "none", second: "none"},
+	{route: "POST /oidc/program/token", who: alice, body: dict{}, first: "none", second: "none"},
 
 	// There is no administration page without Pomerium; TestPomerium_ThePathIsTheGuard has one.
 	{route: "GET /admin", who: alice, first: "none", second: "none"},

@@ -203,7 +203,10 @@ func behindPomerium(t *testing.T) *httptest.Server {
 // Pomerium signs in by browser, which is sent to this machine, and only to the path that is waited at.
 func TestSigningInBehindPomerium(t *testing.T) {
 	server := behindPomerium(t)
-	browse := func(ctx context.Context, address string) error {
+	browse := func(ctx context.Context, address, letters string) error {
+		if letters != "" {
+			t.Errorf("its page shows no letters such as %s", letters)
+		}
 		u, _ := url.Parse(address)
 		to, _ := url.Parse(u.Query().Get("pomerium_redirect_uri"))
 		if to.Hostname() != "localhost" || len(to.Path) < 40 {
@@ -230,7 +233,7 @@ func TestSigningInBehindPomerium(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	if _, err := (client.SignIn{Origin: client.Origin(server.URL), Random: rand.Reader,
-		Browse: func(context.Context, string) error { stop(); return nil }}).Do(ctx); !errors.Is(err, context.Canceled) {
+		Browse: func(context.Context, string, string) error { stop(); return nil }}).Do(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("nobody logs in: %v", err)
 	}
 }
@@ -259,10 +262,19 @@ func TestStrangeFronts(t *testing.T) {
 		s.Close()
 	}
 	for _, text := range []string{"", "two tokens", "a\r\nX-Evil: 1", "ä"} {
-		if _, err := (client.SignIn{Origin: "https://access.example.com", Token: []byte(text)}).Do(t.Context()); err == nil {
-			t.Errorf("%q is a token", text)
+		_, err := client.SignIn{Origin: "https://access.example.com", Token: []byte(text), Transport: unsent{t}}.Do(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "spaces or line breaks") || text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%q is a token: %v", text, err)
 		}
 	}
+}
+
+// unsent is a network to which nothing may be sent.
+type unsent struct{ t *testing.T }
+
+func (u unsent) RoundTrip(r *http.Request) (*http.Response, error) {
+	u.t.Errorf("%s is asked", r.URL.Host)
+	return nil, errors.New("nothing is sent")
 }
 
 // A secret in a file is one that nobody else may read.

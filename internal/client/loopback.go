@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"jitaccess/internal/loopback"
 	"jitaccess/internal/outbound"
 )
 
@@ -84,7 +85,7 @@ func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(a.path)) != 1 {
+	if r.Method != http.MethodGet || !a.meant(r.Host) || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(a.path)) != 1 {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -94,6 +95,13 @@ func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusGone)
 	}
+}
+
+// meant is whether a host is this machine's own: a page whose name was made to lead here has its
+// own there.
+func (a *arrivals) meant(host string) bool {
+	name, port, err := net.SplitHostPort(host)
+	return err == nil && port == a.port && loopback.Is(name)
 }
 
 // wait returns what the browser has brought.
@@ -133,7 +141,7 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the answer of Pomerium (%d) does not say where to log in; its programmatic access may be switched off",
 			response.StatusCode)
 	}
-	if err := s.Browse(ctx, address); err != nil {
+	if err := s.Browse(ctx, address, ""); err != nil {
 		return "", err
 	}
 	q, err := a.wait(ctx)

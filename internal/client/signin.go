@@ -31,8 +31,9 @@ type SignIn struct {
 	Token []byte
 	// Run runs another program, and returns what it has printed.
 	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
-	// Browse has the user open an address; Random makes what nobody can guess.
-	Browse func(ctx context.Context, address string) error
+	// Browse has the user open an address, whose page shows the letters that go with it, if any, so
+	// that nobody else's is taken for it. Random makes what nobody can guess.
+	Browse func(ctx context.Context, address, letters string) error
 	Random io.Reader
 }
 
@@ -58,13 +59,19 @@ func (s SignIn) Do(ctx context.Context) (Signed, error) {
 	var value string
 	var err error
 	switch {
+	case s.Token == nil && s.Impersonate != "" && f.front != IAP:
+		return Signed{}, fmt.Errorf("a service account passes Identity-Aware Proxy, and before %s stands %s", s.Origin, frontNames[f.front])
+	case f.front == OwnLogin:
+		t, err := s.byOwnLogin(ctx)
+		if err != nil {
+			return Signed{}, err
+		}
+		return s.verified(ctx, t)
 	case s.Token != nil:
 		if f.front == "" {
 			f.front = BearerFront
 		}
 		value, err = clean(s.Token)
-	case s.Impersonate != "" && f.front != IAP:
-		return Signed{}, fmt.Errorf("a service account passes Identity-Aware Proxy, and before %s stands %s", s.Origin, frontNames[f.front])
 	case f.front == Sandbox:
 		value = s.As
 		if value == "" {
@@ -84,7 +91,7 @@ func (s SignIn) Do(ctx context.Context) (Signed, error) {
 }
 
 var frontNames = map[Front]string{Sandbox: "the sandbox's own sign-in", IAP: "Identity-Aware Proxy", Pomerium: "Pomerium",
-	BearerFront: "something that takes bearer tokens"}
+	OwnLogin: "a log-in of the service's own", BearerFront: "something that takes bearer tokens"}
 
 // findings are what an answer to somebody who has not signed in says of who signs people in.
 type findings struct {
@@ -114,13 +121,14 @@ func (s SignIn) find(ctx context.Context) (findings, error) {
 	switch match := proposed().FindStringSubmatch(demand); {
 	case match != nil:
 		return findings{front: Sandbox, person: match[1]}, nil
+	case demand == ownLogin && !r.ByFront() && r.Status == http.StatusUnauthorized:
+		return findings{front: OwnLogin}, nil
 	case r.header.Get("X-Goog-IAP-Generated-Response") == "true" || location != nil && location.Hostname() == "accounts.google.com":
 		return findings{front: IAP}, nil
 	case r.header.Get("X-Pomerium-Intercepted-Response") == "true" || location != nil && strings.HasPrefix(location.Path, "/.pomerium/"):
 		return findings{front: Pomerium}, nil
 	case !r.ByFront() && r.Status == http.StatusUnauthorized:
-		return findings{}, fmt.Errorf("%w: %w A service with a log-in of its own (IDENTITY=oidc) takes browsers alone; "+
-			"else its proxy does not pass on who somebody is, or was gone around, or takes a token that --token-file gives", ErrUnknownFront, r)
+		return findings{}, fmt.Errorf("%w: %w Its proxy does not pass on who somebody is, or was gone around, or takes a token that --token-file gives", ErrUnknownFront, r)
 	}
 	return findings{}, fmt.Errorf("%w: %w. Name what signs people in with --front iap or --front pomerium, "+
 		"or give a token that it takes with --token-file", ErrUnknownFront, r)

@@ -17,11 +17,12 @@ import (
 // Front is what stands before a service, and signs people in.
 type Front string
 
-// Fronts that are known. Bearer is one of which nothing is known but that it takes a bearer token.
+// Fronts that are known. OwnLogin is none, but the service itself; Bearer is one of which nothing is known but that it takes a bearer token.
 const (
 	Sandbox     Front = "sandbox"
 	IAP         Front = "iap"
 	Pomerium    Front = "pomerium"
+	OwnLogin    Front = "oidc"
 	BearerFront Front = "bearer"
 )
 
@@ -37,7 +38,7 @@ type Token struct {
 // schemes are the words before the token, as each front wants it: those of Pomerium at
 // https://www.pomerium.com/docs/internals/programmatic-access, those of IAP at
 // https://cloud.google.com/iap/docs/authentication-howto.
-var schemes = map[Front]string{Sandbox: "Sandbox", IAP: "Bearer", Pomerium: "Pomerium", BearerFront: "Bearer"}
+var schemes = map[Front]string{Sandbox: "Sandbox", IAP: "Bearer", Pomerium: "Pomerium", OwnLogin: "Bearer", BearerFront: "Bearer"}
 
 func (t Token) authorize(h http.Header) {
 	if t.Value != "" {
@@ -47,7 +48,7 @@ func (t Token) authorize(h http.Header) {
 
 // ByProxy is whether the front reads Authorization before the service does, so that nobody else's
 // token can stand there.
-func (t Token) ByProxy() bool { return t.Value != "" && t.Front != Sandbox }
+func (t Token) ByProxy() bool { return t.Value != "" && t.Front != Sandbox && t.Front != OwnLogin }
 
 // Store is the file in which the token is kept, and nothing else. There is one: to log in at another
 // service, or as somebody else, replaces it.

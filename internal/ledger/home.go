@@ -78,8 +78,9 @@ type Home interface {
 	Release(ctx context.Context, name, holder string) error
 
 	// EndSession keeps that a session was ended, and forgets those of which the until that
-	// was kept is before now. SessionEnded is whether that is kept.
-	EndSession(ctx context.Context, id string, until, now time.Time) error
+	// was kept is before now. Of several who keep the same, one is the first. SessionEnded is
+	// whether that is kept.
+	EndSession(ctx context.Context, id string, until, now time.Time) (first bool, err error)
 	SessionEnded(ctx context.Context, id string) (bool, error)
 
 	// Keep keeps a note, with messages for the outbox, or nothing. One of the same kind and ID

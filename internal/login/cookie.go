@@ -45,13 +45,21 @@ func newCookies(secrets [][]byte, secure bool, context string) (cookies, error) 
 // bound is what a value is sealed with beside itself: it opens under no other name.
 func (c cookies) bound(name string) string { return c.context + "\x00" + c.prefix + name }
 
+// sealed is a value as a text that opens under this name alone.
+func (c cookies) sealed(name string, value any) (string, error) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(c.sealer.Seal(encoded, c.bound(name))), nil
+}
+
 // set seals a value into a cookie. The error is that it would be too long to be kept.
 func (c cookies) set(h http.Header, name string, value any, life time.Duration) error {
-	encoded, err := json.Marshal(value)
+	text, err := c.sealed(name, value)
 	if err != nil {
 		return err
 	}
-	text := base64.RawURLEncoding.EncodeToString(c.sealer.Seal(encoded, c.bound(name)))
 	if n := len(c.prefix) + len(name) + len(text); n > maxCookie {
 		return fmt.Errorf("a cookie of %d bytes", n)
 	}
@@ -88,13 +96,18 @@ func (c cookies) get(r *http.Request, name string, into any) (older bool, err er
 	case len(found) > 1:
 		return false, errors.New("a cookie is there twice")
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(c.text(r, name))
+	return c.open(name, c.text(r, name), into)
+}
+
+// open opens what was sealed under this name, and says whether with an older key than the newest.
+func (c cookies) open(name, text string, into any) (older bool, err error) {
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return false, errors.New("a cookie is none of ours")
+		return false, errors.New("what was sent is nothing that was sealed here")
 	}
 	opened, older, err := c.sealer.Open(sealed, c.bound(name))
 	if err != nil {
-		return false, fmt.Errorf("a cookie is none of ours, or is sealed with a key that is not in SESSION_KEY: %w", err)
+		return false, fmt.Errorf("what was sent was not sealed here for this, or with a key that is not in SESSION_KEY: %w", err)
 	}
 	return older, json.Unmarshal(opened, into)
 }

@@ -65,7 +65,7 @@ func (l *Login) EndElsewhere(ctx context.Context, token string) error {
 	if err != nil {
 		return badLogout(err)
 	}
-	if err := l.endings.end(ctx, l.sessionAtProvider(session), l.c.Now().Add(maxLife)); err != nil {
+	if _, err := l.endings.end(ctx, l.sessionAtProvider(session), l.c.Now().Add(maxLife)); err != nil {
 		return failed(access.Unavailable, err)
 	}
 	return nil

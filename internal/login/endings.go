@@ -60,18 +60,22 @@ func (e *endings) ended(ctx context.Context, id string) bool {
 	return ended && err == nil
 }
 
-func (e *endings) end(ctx context.Context, id string, until time.Time) error {
+// end ends a session, and says whether nobody has done so before: on any instance with Sessions,
+// else on this one. What cannot be kept was ended before, for whom it matters.
+func (e *endings) end(ctx context.Context, id string, until time.Time) (first bool, err error) {
 	e.mu.Lock()
 	if len(e.own) >= maxEndings {
 		now := e.c.Now()
 		maps.DeleteFunc(e.own, func(_ string, until time.Time) bool { return !until.After(now) })
 	}
-	if len(e.own) < maxEndings {
+	_, own := e.own[id]
+	if first = !own && len(e.own) < maxEndings; first {
 		e.own[id] = until
 	}
 	e.mu.Unlock()
 	if e.c.Sessions == nil {
-		return nil
+		return first, nil
 	}
-	return e.c.Sessions.EndSession(ctx, id, until)
+	firstOfAll, err := e.c.Sessions.EndSession(ctx, id, until)
+	return first && firstOfAll && err == nil, err
 }

@@ -76,27 +76,39 @@ func (l *Login) Identify(r *http.Request) (access.Caller, error) {
 
 // session is the one of the browser, if it lasts; older is whether an older key has sealed it.
 func (l *Login) session(r *http.Request) (s session, older bool, err error) {
-	none := func(err error) error {
-		return &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity, Err: err}
-	}
 	if l.cookies.text(r, cookieOfSession) == loggedOut {
 		return session{}, false, none(errors.New("they have logged out"))
 	}
 	older, err = l.cookies.get(r, cookieOfSession, &s)
-	now := l.c.Now()
 	switch {
 	case errors.Is(err, errNoCookie):
 		return session{}, false, none(err)
 	case err != nil:
 		return session{}, false, bad(err)
-	case s.Made.After(now.Add(skew)):
-		return session{}, false, bad(errors.New("the session begins in the future; is the clock right?"))
-	case !s.ends(l.c.MaxAge).After(now):
-		return session{}, false, none(errors.New("the session is over"))
-	case l.endings.ended(r.Context(), s.ID), s.AtProvider != "" && l.endings.ended(r.Context(), l.sessionAtProvider(s.AtProvider)):
-		return session{}, false, none(errors.New("they have logged out"))
+	}
+	if err := l.lasts(r.Context(), s); err != nil {
+		return session{}, false, err
 	}
 	return s, older, nil
+}
+
+// lasts returns why a session does not count, or no longer.
+func (l *Login) lasts(ctx context.Context, s session) error {
+	now := l.c.Now()
+	switch {
+	case s.Made.After(now.Add(skew)):
+		return bad(errors.New("the session begins in the future; is the clock right?"))
+	case !s.ends(l.c.MaxAge).After(now):
+		return none(errors.New("the session is over"))
+	case l.endings.ended(ctx, s.ID), s.AtProvider != "" && l.endings.ended(ctx, l.sessionAtProvider(s.AtProvider)):
+		return none(errors.New("they have logged out"))
+	}
+	return nil
+}
+
+// none is that nobody is logged in, or no longer.
+func none(err error) error {
+	return &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity, Err: err}
 }
 
 // Renew seals the session of the browser with the newest key, if an older one has sealed
@@ -113,10 +125,10 @@ func (l *Login) Renew(h http.Header, r *http.Request) {
 // cookie. The address is where one logs out at the provider; empty where that has no such
 // place. An error is that a copy would still be good; the browser's own cookie is gone then too.
 func (l *Login) End(h http.Header, r *http.Request) (address string, err error) {
-	s, _, none := l.session(r)
+	s, _, nobody := l.session(r)
 	l.cookies.write(h, cookieOfSession, loggedOut, maxLife)
-	if none == nil {
-		if failed := l.endings.end(r.Context(), s.ID, s.ends(l.c.MaxAge)); failed != nil {
+	if nobody == nil {
+		if _, failed := l.endings.end(r.Context(), s.ID, s.ends(l.c.MaxAge)); failed != nil {
 			err = &access.Error{Kind: access.Unavailable, Code: access.CodeCopiesLast, Err: failed}
 		}
 	}
@@ -128,8 +140,9 @@ func (l *Login) End(h http.Header, r *http.Request) (address string, err error) 
 
 // Sessions remembers which sessions were ended before their time.
 type Sessions interface {
-	// EndSession records that a session is over. After until nobody asks for it.
-	EndSession(ctx context.Context, id string, until time.Time) error
+	// EndSession records that a session is over, and says whether that is new: of several who
+	// record the same, on whatever instance, one is the first. After until nobody asks for it.
+	EndSession(ctx context.Context, id string, until time.Time) (first bool, err error)
 	// SessionEnded is whether that was recorded.
 	SessionEnded(ctx context.Context, id string) (bool, error)
 }

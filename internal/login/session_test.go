@@ -48,13 +48,13 @@ type memory struct {
 	err   error
 }
 
-func (m *memory) EndSession(_ context.Context, id string, until time.Time) error {
+func (m *memory) EndSession(_ context.Context, id string, until time.Time) (first bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err == nil {
-		m.ended[id] = until
+	if _, ended := m.ended[id]; !ended && m.err == nil {
+		m.ended[id], first = until, true
 	}
-	return m.err
+	return first, m.err
 }
 
 func (m *memory) SessionEnded(_ context.Context, id string) (bool, error) {

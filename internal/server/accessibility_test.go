@@ -55,6 +55,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		for name, values := range said.Header() {
 			w.Header()[name] = values
 		}
+		w.Header().Del("Refresh")         // it is this page that is looked at
 		_, _ = w.Write(said.Body.Bytes()) // a page of an error is read as any other
 		return
 	}

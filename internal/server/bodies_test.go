@@ -26,12 +26,13 @@ var bodies = map[string]any{
 	"Bounce": apiBounce{}, "Changed": apiChanged{}, "Exported": exportedRequest{}, "Health": health{}, "Error": apiError{},
 	"Approval": approval{}, "Approval/properties/decisions/items": approvalVerdict{}, "Approval/properties/window/oneOf/1": approvalWindow{},
 	"Approval/properties/warnings/items": approvalWarning{}, "Problem": problemDetails{}, "Delivered": delivered{}, "Metadata": serverMetadata{},
-	"Access": bearer.Access{}, "Access/properties/approval": bearer.Approval{}, "Introspection/oneOf/0": inactive{}, "Introspection/oneOf/1": introspection{},
+	"ProgramToken": programToken{},
+	"Access":       bearer.Access{}, "Access/properties/approval": bearer.Approval{}, "Introspection/oneOf/0": inactive{}, "Introspection/oneOf/1": introspection{},
 }
 
 // readBodies are the types of what is read. What has to be in them is for who reads them to say.
 var readBodies = map[string]any{"Wanted": rolesBody{}, "Activate": activateBody{}, "Ask": askBody{}, "Reviewers": reviewersBody{}, "Approve": approveBody{},
-	"Signature": apiSignature{}, "Comment": commentBody{}, "End": endBody{}, "Extend": extendBody{}}
+	"Signature": apiSignature{}, "Comment": commentBody{}, "End": endBody{}, "Extend": extendBody{}, "ProgramCode": programRedeems{}}
 
 // untyped are the schemas that no type of ours is: those of what is no object, what is written and read by
 // itself, and what others take.

@@ -112,7 +112,18 @@ func embedded(r *http.Request) error {
 // identified lets nobody through who is not identified. Who sent a request is found
 // out from that request, each time; how is the identity profile's matter. What another
 // site fetches is refused before that costs anything.
-func (s *server) identified(next http.Handler) http.Handler {
+func (s *server) identified(next http.Handler) http.Handler { return s.identifiedBy(s.Identify, next) }
+
+// identifiedScript is identified for the JSON interface alone, which a login of our own also opens
+// to programs that somebody has let act in their name.
+func (s *server) identifiedScript(next http.Handler) http.Handler {
+	if s.Login == nil {
+		return s.identified(next)
+	}
+	return s.identifiedBy(s.Login.IdentifyScript, next)
+}
+
+func (s *server) identifiedBy(identify func(*http.Request) (access.Caller, error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := embedded(r); err != nil {
 			s.refuse(w, r, err)
@@ -122,7 +133,7 @@ func (s *server) identified(next http.Handler) http.Handler {
 		if s.Login != nil {
 			s.Login.Renew(w.Header(), r)
 		}
-		c, err := s.Identify(r)
+		c, err := identify(r)
 		if err == nil && (c.Principal == "" || c.Principal.IsSpelled()) { // the latter stands for whom nobody knows
 			err = errors.New("identified as nobody")
 		}
@@ -257,13 +268,16 @@ func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 // forPeople has a refusal told to those alone who are identified, but for the addresses that
 // applications use.
 func (s *server) forPeople(next http.HandlerFunc) http.HandlerFunc {
-	identified := s.identified(s.paced(next))
+	identified, script := s.identified(s.paced(next)), s.identifiedScript(s.paced(next))
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.isForApplications(r) {
+		switch {
+		case s.isForApplications(r):
 			next(w, r)
-			return
+		case forScripts(r):
+			script.ServeHTTP(w, r)
+		default:
+			identified.ServeHTTP(w, r)
 		}
-		identified.ServeHTTP(w, r)
 	}
 }
 
@@ -282,5 +296,5 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func forScripts(r *http.Request) bool {
 	below := strings.TrimPrefix(r.URL.Path, broker.AdminPath)
-	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/")
+	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/") || r.URL.Path == pathProgramToken
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"jitaccess/internal/access"
 )
@@ -27,13 +28,22 @@ type Login interface {
 	End(h http.Header, r *http.Request) (address string, err error)
 	// EndElsewhere ends the session that a token of the provider names.
 	EndElsewhere(ctx context.Context, token string) error
+	// SessionEnds is when the session of the browser is over; zero where there is none.
+	SessionEnds(r *http.Request) time.Time
+	// ProgramCode is what a program gets a token for that acts as this session, once; ProgramToken
+	// redeems it for who knows the verifier of the challenge. IdentifyScript also takes that token.
+	ProgramCode(r *http.Request, challenge, redirect string) (code string, err error)
+	ProgramToken(ctx context.Context, code, verifier, redirect string) (token string, c access.Caller, ends time.Time, err error)
+	IdentifyScript(r *http.Request) (access.Caller, error)
 }
 
 // stranger answers whoever is not identified. With a login of our own, who opens a page is
 // sent there, and who sends a form keeps it; programs are told that they are nobody.
 func (s *server) stranger(w http.ResponseWriter, r *http.Request, e *access.Error) {
-	if s.Login != nil && e.Kind == access.Unauthenticated && !forScripts(r) {
+	if s.Login != nil && e.Kind == access.Unauthenticated {
 		switch {
+		case forScripts(r):
+			s.demandsLogin(w.Header(), e)
 		case opensPage(r):
 			address, err := s.Login.Start(w.Header(), r)
 			if err == nil {

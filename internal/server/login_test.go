@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/server"
+	"jitaccess/internal/server/storybook"
 )
 
 // login stands for a login of the service's own: who comes back from it is Ana.
@@ -20,6 +22,27 @@ type login struct {
 	started, finished, ended, renewed int
 	start, finish, end                error
 	tokens                            []string
+	// codes are what programs were let have.
+	codes []string
+}
+
+func (l *login) SessionEnds(*http.Request) time.Time { return storybook.Noon.Add(time.Hour) }
+
+func (l *login) ProgramCode(_ *http.Request, challenge, redirect string) (string, error) {
+	l.codes = append(l.codes, challenge+" "+redirect)
+	return "sealed", nil
+}
+
+func (l *login) ProgramToken(_ context.Context, code, verifier, redirect string) (string, access.Caller, time.Time, error) {
+	l.tokens = append(l.tokens, code+" "+verifier+" "+redirect)
+	return "token", access.Caller{Principal: ana, Subject: "1", Method: "oidc-program"}, storybook.Noon.Add(time.Hour), l.finish
+}
+
+func (l *login) IdentifyScript(r *http.Request) (access.Caller, error) {
+	if r.Header.Get("Authorization") == "Bearer of-ana" {
+		return access.Caller{Principal: ana, Subject: "1", Method: "oidc-program"}, nil
+	}
+	return storybook.Identify(r)
 }
 
 func (l *login) Start(h http.Header, r *http.Request) (string, error) {

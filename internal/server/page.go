@@ -27,6 +27,8 @@ type page struct {
 	block  string
 	status int
 	data   any
+	// onward is where browsers go from this page by themselves; empty for nowhere.
+	onward string
 }
 
 // redirect answers a form or an old address. To is always built here, never taken
@@ -196,6 +198,9 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", l.Tag())
+	if p.onward != "" {
+		w.Header().Set("Refresh", "0; url="+p.onward)
+	}
 	w.WriteHeader(p.status)
 	w.Write(b.Bytes())
 }

@@ -244,6 +244,7 @@ func (s *server) routes() *chi.Mux {
 		r.With(s.unless(embedded)).Get("/oidc/callback", s.loggedIn)
 		r.With(s.unless(s.notOurPages)).Post("/oidc/logout", s.logOut)
 		r.Post("/oidc/backchannel-logout", s.loggedOutElsewhere)
+		r.With(s.unless(s.notScript)).Post(pathProgramToken, s.api(s.programToken))
 	}
 
 	// Pages.
@@ -264,6 +265,10 @@ func (s *server) routes() *chi.Mux {
 			r.Post(broker.AdminPath+"/review", s.page(with(reference, s.decide)))
 			r.Get(broker.AdminPath+"/requests/{id}", s.page(with(requestID, s.showRequest)))
 			r.Post(broker.AdminPath+"/requests/{id}/end", s.page(with(requestID, s.end)))
+		}
+		if s.Login != nil {
+			r.Get(pathProgram, s.page(with(program, s.showProgram)))
+			r.Post(pathProgram, s.page(with(program, s.letProgram)))
 		}
 		r.Post(languagePath, s.chooseLanguage)
 		r.Get("/passkeys", s.page(s.passkeys))
@@ -301,7 +306,7 @@ func (s *server) routes() *chi.Mux {
 
 	// JSON.
 	r.Group(func(r chi.Router) {
-		r.Use(s.identified, s.unless(s.notScript), s.paced)
+		r.Use(s.identifiedScript, s.unless(s.notScript), s.paced)
 		s.scripts(r, "")
 		if s.AdminPage {
 			s.scripts(r, broker.AdminPath)

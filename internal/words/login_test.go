@@ -22,8 +22,8 @@ import (
 // forgetful is a memory that cannot be written.
 type forgetful struct{}
 
-func (forgetful) EndSession(context.Context, string, time.Time) error {
-	return errors.New("no database")
+func (forgetful) EndSession(context.Context, string, time.Time) (bool, error) {
+	return false, errors.New("no database")
 }
 func (forgetful) SessionEnded(context.Context, string) (bool, error) { return false, nil }
 func clientSecret(context.Context) (string, error)                   { return "s3cret", nil }

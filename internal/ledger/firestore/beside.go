@@ -68,7 +68,7 @@ func (d *Database) Release(ctx context.Context, name, holder string) error {
 
 // EndSession implements ledger.Home. Of those that are over some go each time, which is more
 // than come.
-func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
+func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) (first bool, err error) {
 	const some = 20
 	var all []write
 	over := from(sessions, up, "until").where("until", more, integer(0)).where("until", less, integer(now.UnixMicro()))
@@ -78,18 +78,18 @@ func (d *Database) EndSession(ctx context.Context, id string, until, now time.Ti
 		}
 		return nil
 	}); err != nil {
-		return err
+		return false, err
 	}
 	if len(all) > 0 {
 		if err := d.commit(ctx, all...); err != nil {
-			return err
+			return false, err
 		}
 	}
-	err := d.commit(ctx, d.create(sessions, id, fields{"until": integer(until.UnixMicro())}))
+	err = d.commit(ctx, d.create(sessions, id, fields{"until": integer(until.UnixMicro())}))
 	if is(err, alreadyExists) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // SessionEnded implements ledger.Home.

@@ -81,17 +81,18 @@ func TestFirestoreKeepsWhichSessionsWereEnded(t *testing.T) {
 	one, again := store(t, home, c), store(t, home, c)
 	for _, step := range []struct {
 		ends  string
+		first bool
 		after time.Duration
 		want  map[string]bool
 	}{
-		{"first", 0, map[string]bool{"first": true, "second": false}},
-		{"first", 0, map[string]bool{"first": true}},
-		{"second", time.Hour, map[string]bool{"first": true, "second": true}},
-		{"third", time.Second, map[string]bool{"first": false, "second": true, "third": true}},
+		{"first", true, 0, map[string]bool{"first": true, "second": false}},
+		{"first", false, 0, map[string]bool{"first": true}},
+		{"second", true, time.Hour, map[string]bool{"first": true, "second": true}},
+		{"third", true, time.Second, map[string]bool{"first": false, "second": true, "third": true}},
 	} {
 		c.Advance(step.after)
-		if err := one.EndSession(t.Context(), step.ends, c.Now().Add(time.Hour)); err != nil {
-			t.Fatal(err)
+		if first, err := one.EndSession(t.Context(), step.ends, c.Now().Add(time.Hour)); err != nil || first != step.first {
+			t.Fatal(first, err)
 		}
 		for id, want := range step.want {
 			if ended, err := again.SessionEnded(t.Context(), id); err != nil || ended != want {

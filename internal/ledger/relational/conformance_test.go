@@ -137,22 +137,22 @@ func TestEveryHomeKeepsWhichSessionsWereEnded(t *testing.T) {
 					t.Errorf("session %s: ended %v, %v", id, ended, err)
 				}
 			}
-			end := func(id string) {
+			end := func(id string, new bool) {
 				t.Helper()
-				if err := one.EndSession(t.Context(), id, c.Now().Add(time.Hour)); err != nil {
-					t.Fatal(err)
+				if first, err := one.EndSession(t.Context(), id, c.Now().Add(time.Hour)); err != nil || first != new {
+					t.Fatal(first, err)
 				}
 			}
 			is("first", false)
-			end("first")
-			end("first")
+			end("first", true)
+			end("first", false)
 			is("first", true)
 			is("second", false)
 			c.Advance(time.Hour)
-			end("second")
+			end("second", true)
 			is("first", true)
 			c.Advance(time.Second)
-			end("third")
+			end("third", true)
 			is("first", false)
 			is("second", true)
 		})

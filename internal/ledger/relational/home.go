@@ -509,12 +509,11 @@ func (d *Database) Release(ctx context.Context, name, holder string) error {
 }
 
 // EndSession implements ledger.Home.
-func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) error {
-	_, err := d.change(ctx, "DELETE FROM ended_sessions WHERE until < ?", micros(now))
-	if err == nil {
-		_, err = d.change(ctx, "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING", id, micros(until))
+func (d *Database) EndSession(ctx context.Context, id string, until, now time.Time) (first bool, err error) {
+	if _, err = d.change(ctx, "DELETE FROM ended_sessions WHERE until < ?", micros(now)); err != nil {
+		return false, err
 	}
-	return err
+	return d.change(ctx, "INSERT INTO ended_sessions (id, until) VALUES (?, ?) ON CONFLICT DO NOTHING", id, micros(until))
 }
 
 // SessionEnded implements ledger.Home.

@@ -117,3 +117,13 @@ func (l *login) End(http.Header, *http.Request) (string, error) {
 }
 
 func (l *login) EndElsewhere(context.Context, string) error { return l.end }
+
+func (l *login) SessionEnds(*http.Request) time.Time { return Noon.Add(5 * time.Hour) }
+
+func (l *login) ProgramCode(*http.Request, string, string) (string, error) { return "sealed", nil }
+
+func (l *login) ProgramToken(context.Context, string, string, string) (string, access.Caller, time.Time, error) {
+	return "token", access.Caller{Principal: Ana, Subject: "1", Method: "oidc-program"}, Noon.Add(5 * time.Hour), nil
+}
+
+func (l *login) IdentifyScript(r *http.Request) (access.Caller, error) { return Identify(r) }

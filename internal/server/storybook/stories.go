@@ -50,6 +50,10 @@ func NeedApproval(c *State) {
 	}
 }
 
+// programAsks is where a program leads a browser.
+const programAsks = "/oidc/program?redirect_uri=http://127.0.0.1:49152/XJvbC9tZXRob2Q&state=bZ2Hn8tQpWm4cR7yKd1sLg&" +
+	"code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+
 // Stories are all pages in all states, those of one page beside one another. Nothing is made before one is told.
 func Stories() []Story {
 	const (
@@ -414,6 +418,8 @@ func Stories() []Story {
 		{"login-copies", func(c *State) {
 			c.Login = &login{end: &access.Error{Kind: access.Unavailable, Code: access.CodeCopiesLast}}
 		}, "POST /oidc/logout x=y", "", 200},
+		{"program", func(c *State) { c.Login = &login{} }, "GET " + programAsks, Ana, 200},
+		{"program-let", func(c *State) { c.Login = &login{} }, "POST " + programAsks + " confirmed=1&principal=" + string(Ana), Ana, 200},
 		{"error-404", nil, "GET /nowhere", Ana, 404},
 		{"error-not-admin", nil, "GET /notifications", Ana, 403},
 		{"error-410", failing(access.Gone, access.CodeLinkExpired, nil), "GET " + rev, Ben, 410},

@@ -1,0 +1,69 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// ownLogin is what a service that signs people in itself says to whom it does not know
+// (docs/login.md, Programs).
+const ownLogin = `Bearer realm="jitaccess"`
+
+// checkLetters is how much of the challenge its page shows, so that people see that it is this
+// log-in which they let.
+const checkLetters = 8
+
+// byOwnLogin has somebody let this program act in their name, by browser, and gets its token
+// (RFC 8252, with the PKCE of RFC 7636).
+func (s SignIn) byOwnLogin(ctx context.Context) (Token, error) {
+	state, err := s.unguessable()
+	if err != nil {
+		return Token{}, err
+	}
+	verifier, err := s.unguessable()
+	if err != nil {
+		return Token{}, err
+	}
+	a, err := s.listenHere()
+	if err != nil {
+		return Token{}, err
+	}
+	defer a.close()
+	sum := sha256.Sum256([]byte(verifier))
+	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+	redirect := "http://127.0.0.1:" + a.port + a.path
+	address := string(s.Origin) + "/oidc/program?" + url.Values{"redirect_uri": {redirect}, "state": {state}, "code_challenge": {challenge},
+		"code_challenge_method": {"S256"}}.Encode()
+	if err := s.Browse(ctx, address, challenge[:checkLetters]); err != nil {
+		return Token{}, err
+	}
+	q, err := a.wait(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	if subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
+		return Token{}, errors.New("what the browser has brought is of another log-in; begin again")
+	}
+	var said struct {
+		Token   string
+		Expires time.Time
+	}
+	service := Service{Origin: s.Origin, Transport: s.Transport}
+	_, err = service.call(ctx, request{method: http.MethodPost, path: "/oidc/program/token",
+		body: map[string]string{"code": q.Get("code"), "verifier": verifier, "redirectUri": redirect}}, &said)
+	if r, refused := errors.AsType[*Refusal](err); refused && r.Status == http.StatusBadRequest {
+		return Token{}, fmt.Errorf("%w; a code is good once and for a minute: begin again", r)
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	value, err := clean([]byte(said.Token))
+	return Token{Origin: s.Origin, Front: OwnLogin, Value: value, Expires: said.Expires}, err
+}
