@@ -58,13 +58,14 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
-// does; anything after the object is refused.
+// does; null, and anything after the object, is refused.
 func readJSON[T any](r *http.Request) (body T, err error) {
 	if err := accepted(r, "application/json"); err != nil {
 		return body, err
 	}
 	d := json.NewDecoder(r.Body)
-	if err := d.Decode(&body); err != nil {
+	object := &body
+	if err := d.Decode(&object); err != nil || object == nil {
 		return body, bodyError("the body is not the JSON object that belongs here", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
