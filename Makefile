@@ -55,16 +55,18 @@ BENCHCOUNT ?= 5
 # mail servers, a real proxy, a second verifier of signatures, programs in other languages, shells, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
 PACKAGES := apache2 ca-certificates chromium dovecot-imapd fish gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules openssh-client postfix postgresql python3-cryptography python3-dkim python3-jwt sasl2-bin spin zsh \
+PACKAGES := apache2 ca-certificates chromium dovecot-imapd gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules openssh-client postfix postgresql python3-cryptography python3-dkim python3-jwt python3-venv sasl2-bin spin \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
 PROGRAMS := cmd/jitaccess/testdata/programs
 AXE := internal/chromiumtest/testdata
+SCHEMATHESIS := cmd/jitaccess/testdata/schemathesis
 
 run:
 	go run ./cmd/jitaccess sandbox $(if $(ADDRESS),--address $(ADDRESS)) $(if $(POLICY),--policy $(POLICY))
 
 # The seeds of the fuzz targets run as tests.
-test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json $(PROGRAMS)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json check
+test: packages $(OAUTH_SERVER)/node_modules/.package-lock.json $(PROGRAMS)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(SCHEMATHESIS)/venv/.installed check
 	go test -race -v -timeout 40m ./... 2>&1 | awk -f .ci/report.awk
 
 packages:
@@ -72,6 +74,13 @@ packages:
 
 %/node_modules/.package-lock.json: %/package-lock.json | packages
 	cd $* && npm ci --silent
+
+# What is installed is what the lock has the digests of; nothing is built.
+%/venv/.installed: %/requirements.txt | packages
+	rm -rf $(@D)
+	/usr/bin/python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement $<
+	touch $@
 
 check: fmt imports length vet lint layering documents tidy modules
 

@@ -73,7 +73,7 @@ func examine(ctx context.Context, env func(string) string, to recipients, roots 
 		}
 		return code
 	}
-	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
+	c.Warnings = append(c.Warnings, aroundSettings(c.Ledger)...)
 	platform, err := locate(ctx, c)
 	if err != nil {
 		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+

@@ -84,7 +84,7 @@ func TestTheInterfaceOfJITAccess1(t *testing.T) {
 		{"6.1 project", "erin", "POST", "/api/projects/%20/roles/self-activate", body, "1", "application/json", 400, "project"},
 		{"6.2 no id", "erin", "POST", self, `{"entitlementIds":[],"justification":"x","activationTimeout":5}`, "1", "application/json", 400, "at least one of what there is"},
 		{"6.2 null for ids", "erin", "POST", self, `{"entitlementIds":null,"justification":"x","activationTimeout":5}`, "1", "application/json", 400, "at least one of what there is"},
-		{"6.2 null for a body", "erin", "POST", self, `null`, "1", "application/json", 400, "at least one of what there is"},
+		{"6.2 null for a body", "erin", "POST", self, `null`, "1", "application/json", 400, "bad-input"},
 		{"6.3 blank justification", "erin", "POST", self, replaced(body, "line by line", "  "), "1", "application/json", 400, "no-justification"},
 		{"6.3 null justification", "erin", "POST", self, replaced(body, `"line by line"`, "null"), "1", "application/json", 400, "no-justification"},
 		{"6.4 long justification", "erin", "POST", self, replaced(body, "line by line", long), "1", "application/json", 400, "long-justification"},

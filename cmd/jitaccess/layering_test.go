@@ -83,6 +83,7 @@ var layering = []rule{
 	{of: []string{"internal/metrics"}, mayImport: []string{"internal/access"}},
 	{of: []string{"internal/redact"}, mayImport: nil, pure: true},
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
+	{of: []string{"internal/mount"}, mayImport: nil, pure: true},
 	{of: []string{"internal/outbound"}, mayImport: nil},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/redact", "internal/words"}},
 	{of: []string{"internal/mailbox"}, mayImport: []string{"internal/access", "internal/redact"}},

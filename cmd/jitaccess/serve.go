@@ -11,7 +11,6 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	if err != nil {
 		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong; nothing was started\n%w", err))
 	}
-	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
+	c.Warnings = append(c.Warnings, aroundSettings(c.Ledger)...)
 	listener, err := net.Listen("tcp", ":"+strconv.Itoa(c.Server.Port))
 	if err != nil {
 		return failed(stderr, exitFailure, err)

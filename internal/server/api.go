@@ -391,11 +391,11 @@ func (s *server) apiShow(r *http.Request, ref string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	atMost, err := lesser(q.Get(access.FieldDuration))
+	atMost, err := wholeNumber(q, access.FieldDuration, 1, notForLess)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.signing(r, v, atMost)
+	c, err := s.signing(r, v, duration(atMost))
 	if err != nil {
 		return nil, err
 	}

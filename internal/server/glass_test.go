@@ -159,7 +159,7 @@ func TestTheGlassOverTheInterface(t *testing.T) {
 	}{
 		{ana, id, `{"comment":"fine"}`, 403}, {ben, id, `{"comment":"fine"}`, 403}, {eve, id, `{"comment":"fine"}`, 403},
 		{carl, id, `{}`, 400}, {carl, id, `{"comment":"a\nb"}`, 400}, {carl, id, `{`, 400}, {carl, "brk-AAAAAAAAAAAAAAAA", `{"comment":"fine"}`, 404},
-		{carl, id, `{"comment":"fine"}`, 200}, {carl, id, `{"comment":"again"}`, 200},
+		{carl, id, `{"comment":"fine"}`, 200}, {carl, id, `{"comment":"again"}`, 200}, {carl, id, `null`, 400},
 	} {
 		if code, text := asAPI(h, c.who, "POST", "/api/requests/"+c.id+"/review", c.body); code != c.code {
 			t.Errorf("%s %s: %d %s, want %d", c.who, c.body, code, text, c.code)

@@ -209,6 +209,19 @@ func (s *server) entitlementIDs(r *http.Request, on access.Resource, texts []str
 	return ids, nil
 }
 
+// wholeNumber reads a number of the query, of least or more, that stands there once; 0 where it does not.
+func wholeNumber(q url.Values, name string, least int, reason string) (int, error) {
+	values := q[name]
+	if len(values) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(values[0])
+	if err != nil || n < least || len(values) > 1 {
+		return 0, badInput(reason, err)
+	}
+	return n, nil
+}
+
 // maxMinutes keeps a number of minutes from overflowing a duration; what may be
 // granted is for the broker to say.
 const maxMinutes = 1_000_000

@@ -60,7 +60,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // readJSON reads one JSON object. Unknown members are ignored, as JIT Access 1.x
-// does; anything after the object is refused, and so is what is not UTF-8: the decoder would
+// does; null, and anything after the object, is refused, and so is what is not UTF-8: the decoder would
 // put other characters in its place.
 func readJSON[T any](r *http.Request) (body T, err error) {
 	if err := accepted(r, "application/json"); err != nil {
@@ -74,7 +74,8 @@ func readJSON[T any](r *http.Request) (body T, err error) {
 		return body, badInput("the body is not UTF-8", nil)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
-	if err := d.Decode(&body); err != nil {
+	object := &body
+	if err := d.Decode(&object); err != nil || object == nil {
 		return body, bodyError("the body is not the JSON object that belongs here", err)
 	}
 	if err := nothingAfter(d); err != nil {

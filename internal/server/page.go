@@ -176,6 +176,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // clean refusal.
 func (s *server) write(w http.ResponseWriter, r *http.Request, p page) {
 	if p.location != "" {
+		w.Header()["Content-Type"] = nil // to a form it is answered with nothing, and so to all
 		http.Redirect(w, r, p.location, p.status)
 		return
 	}

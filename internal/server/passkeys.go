@@ -1,13 +1,11 @@
 package server
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -84,9 +82,9 @@ func (s *server) passkeys(r *http.Request) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	from, err := strconv.Atoi(cmp.Or(q.Get("from"), "0"))
-	if err != nil || from < 0 {
-		return page{}, badInput("from is the number of keys to pass over", err)
+	from, err := wholeNumber(q, "from", 0, "from is the number of keys to pass over")
+	if err != nil {
+		return page{}, err
 	}
 	v, err := s.viewPasskeys(r)
 	v.shown(from)

@@ -152,6 +152,11 @@ func TestASignedApprovalByTheJSONInterface(t *testing.T) {
 	if code, text := asAPI(h, ben, "POST", approveAt+second, good); code != 403 || !strings.Contains(text, string(access.CodeSignatureInvalid)) || len(w.Activations) != 1 {
 		t.Errorf("sent to another request: %d, %s", code, text)
 	}
+	for _, minutes := range []string{"", "0", "-1", "1.5", "x", "10&minutes=10", "99999999999999999999"} {
+		if code, text := asAPI(h, ben, "GET", approveAt+second+"&minutes="+minutes, ""); code != 400 || !strings.Contains(text, `"code":"bad-input"`) {
+			t.Errorf("for %q minutes: %d, %s", minutes, code, text)
+		}
+	}
 	shorter := askedToSign(t, h, ben, second, "&minutes=10")
 	if code, text := asAPI(h, ben, "POST", approveAt+second, signed(t, key, ben, shorter, 10)); code != 200 || len(w.Activations) != 2 ||
 		w.Activations[1].Window.Length() != 10*time.Minute {
@@ -265,7 +270,7 @@ func TestKeysOfOthersArePaged(t *testing.T) {
 	if n, _ := cards("/passkeys?from=1000"); n != 0 {
 		t.Errorf("%d", n)
 	}
-	for _, from := range []string{"x", "-1", "99999999999999999999"} {
+	for _, from := range []string{"x", "-1", "", "1.0", "0&from=0", "99999999999999999999"} {
 		if code := asPage(h, carl, "/passkeys?from="+from, nil).Code; code != http.StatusBadRequest {
 			t.Errorf("from %s: %d", from, code)
 		}

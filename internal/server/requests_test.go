@@ -177,7 +177,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		who   access.Principal
 		query string
 		code  int
-	}{{carl, "1", 403}, {"", "1", 401}, {ana, "x", 400}, {ana, "-1", 400}, {ana, "99999999999999999999", 400}} {
+	}{{carl, "1", 403}, {"", "1", 401}, {ana, "x", 400}, {ana, "-1", 400}, {ana, "", 400}, {ana, "1&wait=1", 400}, {ana, "99999999999999999999", 400}} {
 		if answer := asPage(h, c.who, "/requests/"+id+"?wait="+c.query, nil); answer.Code != c.code {
 			t.Errorf("%s, %s: %d, want %d", c.who, c.query, answer.Code, c.code)
 		}

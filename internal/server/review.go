@@ -152,6 +152,8 @@ func filledBy(r *http.Request, f url.Values) error {
 	return nil
 }
 
+const notForLess = "minutes is the number of minutes for which it is approved at most"
+
 // lesser reads for how many minutes something is approved at most; empty is for as long
 // as was asked. What is no number must not be taken for that.
 func lesser(text string) (time.Duration, error) {
@@ -160,7 +162,7 @@ func lesser(text string) (time.Duration, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, badInput("minutes is the number of minutes for which it is approved at most", err)
+		return 0, badInput(notForLess, err)
 	}
 	return duration(n), nil
 }

@@ -91,6 +91,7 @@ func TestThreat08_InputIsReadWholeOrNotAtAll(t *testing.T) {
 		"something after the object":        {"POST", "/api/activation-request/deny?activation=a", "application/json", `{"comment":"x"} x`},
 		"another type than the field's":     {"POST", "/api/activation-request/deny?activation=a", "application/json", `{"comment":["x"]}`},
 		"an array in place of the object":   {"POST", "/api/requests/jit-AAAAAAAAAAAAAAAA/end", "application/json", `[{"resource":"projects/a"}]`},
+		"null in place of the object":       {"POST", "/api/activation-request/deny?activation=a", "application/json", `null`},
 		"fields of the form in the address": {"POST", "/requests/jit-AAAAAAAAAAAAAAAA/end?resource=projects/acme-orders-prod", "application/x-www-form-urlencoded", ""},
 	} {
 		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))

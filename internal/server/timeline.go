@@ -161,15 +161,7 @@ func waited(r *http.Request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	text := q.Get("wait")
-	if text == "" {
-		return 0, nil
-	}
-	version, err := strconv.Atoi(text)
-	if err != nil || version < 0 {
-		return 0, badInput("wait is the number of a version", err)
-	}
-	return version, nil
+	return wholeNumber(q, "wait", 0, "wait is the number of a version")
 }
 
 // A page that waits asks the ledger every lookEvery, looks times; then it is told that
