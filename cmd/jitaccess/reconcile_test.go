@@ -132,11 +132,11 @@ func (s *someReconciling) Resources(context.Context, access.Caller) ([]access.Re
 }
 
 func (s *someReconciling) Reconcile(_ context.Context, _ access.Caller, on access.Resource) (broker.Reconciled, error) {
-	return broker.Reconciled{Differences: []broker.Difference{{Kind: broker.TooLong, ID: "mpa-1", Resource: on}}}, s.unread[on]
+	return broker.Reconciled{Differences: []access.Difference{{Kind: access.TooLong, ID: "mpa-1", Resource: on}}}, s.unread[on]
 }
 
-func (s *someReconciling) NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]broker.Difference, error) {
-	return []broker.Difference{{Kind: broker.NotStanding, ID: "mpa-2", Resource: "projects/a"}}, s.unseen
+func (s *someReconciling) NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]access.Difference, error) {
+	return []access.Difference{{Kind: access.NotStanding, ID: "mpa-2", Resource: "projects/a"}}, s.unseen
 }
 
 func (s *someReconciling) HasReconciled(context.Context, access.Caller) error {

@@ -49,6 +49,9 @@ func families(t *testing.T) map[string][]string {
 		"list.attestation.":      {string(access.SignedElsewhere), string(access.Altered), string(access.PartlyErased), string(access.Unlooked)},
 		"apps.did.":              {"created", "set", "propose", "agree", "drop", "seal"},
 		"apps.change.":           {"created", "active", "uri", "keys", "hosts", "template"},
+		"difference.": {string(access.NotRemembered), string(access.FoundStanding), string(access.NotDecided), string(access.LiveAgain),
+			string(access.NotStanding), string(access.OtherWindow), string(access.OtherGrant), string(access.Damaged), string(access.TooLong),
+			string(access.Edited), string(access.Imitated), string(access.Untitled)},
 		"terms.passed.":          {"role", "resource", "requester", "changes_permissions", "hours", "dates"},
 		"notifications.channel.": channels, "notifications.took.": channels, "notifications.look.": channels,
 		"notifications.hint.": channels, "notifications.accepted.": channels, "notifications.unset.": channels,
@@ -56,7 +59,7 @@ func families(t *testing.T) map[string][]string {
 			string(access.NoticeEnded), string(access.NoticeBounced), string(access.NoticeGlass), string(access.NoticeGlassReviewed),
 			string(access.NoticeReminder), string(access.NoticeEscalated), string(access.NoticeEnding), string(access.NoticePasskeyAdded),
 			string(access.NoticePasskeyApproved), string(access.NoticePasskeyRemoved), string(access.NoticeChangeWaits),
-			string(access.NoticeChangedAlone),
+			string(access.NoticeChangedAlone), string(access.NoticeReconciled),
 			string(access.NoticeSelfApproved), string(access.NoticeHappened), "test"},
 	}
 }
