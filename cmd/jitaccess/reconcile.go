@@ -24,20 +24,18 @@ var meanings = map[access.DifferenceKind]struct{ what, next string }{
 	access.LiveAgain: {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
 	access.NotStanding: {"the ledger has a grant as active that does not stand",
 		"somebody took it out by hand: ask for it again if it is needed"},
-	access.OtherWindow:    {"a grant stands for another time than was approved", "end it, and find out who edited it"},
-	access.OtherGrant:     {"a grant stands for somebody, or a role, whom its request was not for", "take the binding out: its id was copied"},
-	access.Damaged:        {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
-	access.TooLong:        {"a grant is longer than anybody may have it", "end it, and find out who edited it"},
-	access.Pointless:      {"somebody is eligible for what they hold all the time", "take the binding without a condition out"},
-	edited(access.Edited): {"a grant was edited by hand", "end it, and ask again if it is needed"},
-	edited(access.Imitated): {"a binding has the title of a grant and is none",
+	access.OtherWindow:         {"a grant stands for another time than was approved", "end it, and find out who edited it"},
+	access.OtherGrant:          {"a grant stands for somebody, or a role, whom its request was not for", "take the binding out: its id was copied"},
+	access.Damaged:             {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
+	access.TooLong:             {"a grant is longer than anybody may have it", "end it, and find out who edited it"},
+	access.Pointless:           {"somebody is eligible for what they hold all the time", "take the binding without a condition out"},
+	access.Edited.Difference(): {"a grant was edited by hand", "end it, and ask again if it is needed"},
+	access.Imitated.Difference(): {"a binding has the title of a grant and is none",
 		"take it out, or give it another title: people take it for a grant that ends"},
-	edited(access.Untitled): {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
-	edited(access.Uncleared): {"a grant is over, and nobody has cleared it",
+	access.Untitled.Difference(): {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
+	access.Uncleared.Difference(): {"a grant is over, and nobody has cleared it",
 		"the next grant of the role clears it; take it out if there is none"},
 }
-
-func edited(k access.OddityKind) access.DifferenceKind { return access.DifferenceKind(k) }
 
 // runReconcile holds what stands against what is remembered and what may stand. It exits
 // with 0 when all is fine, with 1 when something is not, and with 2 when something cannot

@@ -62,7 +62,8 @@ func (b *Broker) heldAgainst(ctx context.Context, caller access.Caller, standing
 }
 
 func (f *Reconciled) add(kind access.DifferenceKind, r access.Request, why string) {
-	f.Differences = append(f.Differences, access.Difference{kind, r.ID, r.Resource, r.Principal, r.RoleNames(), why})
+	f.Differences = append(f.Differences, access.Difference{Kind: kind, ID: r.ID, Resource: r.Resource,
+		Principal: r.Principal, Roles: r.RoleNames(), Why: why})
 }
 
 // hold says how a grant that stands differs from what is remembered of its request, which it
@@ -138,7 +139,7 @@ func (b *Broker) inspect(ctx context.Context, on access.Resource, s access.Stand
 		return err
 	}
 	for _, o := range inspection.Oddities {
-		d := access.Difference{Kind: access.DifferenceKind(o.Kind), ID: o.ID, Resource: on, Roles: []string{o.Role},
+		d := access.Difference{Kind: o.Kind.Difference(), ID: o.ID, Resource: on, Roles: []string{o.Role},
 			Why: o.Why + ": " + strings.Join(o.Members, ", ")}
 		if len(o.Members) == 1 {
 			d.Principal = access.Principal(strings.TrimPrefix(o.Members[0], "user:"))

@@ -250,7 +250,7 @@ func (b *Broker) differencesOn(ctx context.Context, m Memory, on access.Resource
 		}
 	}
 	return slices.DeleteFunc(found.Differences, func(d access.Difference) bool {
-		return d.Kind == access.DifferenceKind(access.Uncleared)
+		return d.Kind == access.Uncleared.Difference()
 	}), nil
 }
 

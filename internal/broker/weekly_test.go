@@ -173,9 +173,9 @@ func TestWhatDiffersOnceIsNotTold(t *testing.T) {
 		mend func(k *weekly)
 		want string
 	}{
-		"it was taken out": {func(k *weekly) { k.Activations = nil }, ""},
-		"it was taken in": {func(k *weekly) { _, _ = k.b.Survey(t.Context(), 10) }, "taken-in mpa-0000000000000001 ana@example.com"},
-		"another came": {func(k *weekly) { k.Activations[0].RequestID = "mpa-0000000000000003" }, ""},
+		"it was taken out":    {func(k *weekly) { k.Activations = nil }, ""},
+		"it was taken in":     {func(k *weekly) { _, _ = k.b.Survey(t.Context(), 10) }, "taken-in mpa-0000000000000001 ana@example.com"},
+		"another came":        {func(k *weekly) { k.Activations[0].RequestID = "mpa-0000000000000003" }, ""},
 		"it stands as before": {func(*weekly) {}, "not-remembered mpa-0000000000000001 ana@example.com"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -229,16 +229,16 @@ func TestWhatCannotBeLookedAtIsSaid(t *testing.T) {
 		// mended is after how many minutes nothing is in the way any more, and minutes are for how
 		// long it goes on.
 		mended, minutes int
-		want    access.Round
-		told    bool
+		want            access.Round
+		told            bool
 	}{
-		"one resource": {func(u *unreadable) { u.on["projects/p01"] = forbidden }, 0, 4, access.Round{Looked: 3, Unread: 1}, true},
-		"one, for a moment": {func(u *unreadable) { u.on["projects/p01"] = down }, 1, 4, access.Round{Looked: 4}, false},
-		"some of the list": {func(u *unreadable) { u.partly = []*access.Error{forbidden} }, 0, 4, access.Round{Looked: 4, Partial: true}, true},
+		"one resource":           {func(u *unreadable) { u.on["projects/p01"] = forbidden }, 0, 4, access.Round{Looked: 3, Unread: 1}, true},
+		"one, for a moment":      {func(u *unreadable) { u.on["projects/p01"] = down }, 1, 4, access.Round{Looked: 4}, false},
+		"some of the list":       {func(u *unreadable) { u.partly = []*access.Error{forbidden} }, 0, 4, access.Round{Looked: 4, Partial: true}, true},
 		"the quota, for a while": {func(u *unreadable) { u.on["projects/p02"] = quota }, 5, 9, access.Round{Looked: 4}, false},
-		"the quota, for ever": {func(u *unreadable) { u.on["projects/p02"] = quota }, 0, 24*60 + 2, access.Round{Looked: 2, Short: true}, true},
-		"the list, for a while": {func(u *unreadable) { u.listing = down }, 5, 9, access.Round{Looked: 4}, false},
-		"the list, for ever": {func(u *unreadable) { u.listing = down }, 0, 24*60 + 2, access.Round{Partial: true, Short: true}, true},
+		"the quota, for ever":    {func(u *unreadable) { u.on["projects/p02"] = quota }, 0, 24*60 + 2, access.Round{Looked: 2, Short: true}, true},
+		"the list, for a while":  {func(u *unreadable) { u.listing = down }, 5, 9, access.Round{Looked: 4}, false},
+		"the list, for ever":     {func(u *unreadable) { u.listing = down }, 0, 24*60 + 2, access.Round{Partial: true, Short: true}, true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			k := newWeekly(t, some(4)...)

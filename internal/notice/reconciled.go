@@ -1,7 +1,7 @@
 package notice
 
 import (
-	"cmp"
+	"slices"
 	"strings"
 
 	"jitaccess/internal/access"
@@ -23,11 +23,11 @@ func (w Writer) reconciled(n access.Notice) (Facts, error) {
 		if label == "" {
 			continue // of another version, or nobody's
 		}
-		row := Row{Label: label, Value: plain(cmp.Or(string(d.Principal), d.Resource.Name()), maxTitle)}
-		for _, detail := range []string{w.resource(d.Resource), strings.Join(d.Roles, ", "), d.ID} {
-			if detail != "" {
-				row.Details = append(row.Details, plain(detail, maxUserText))
-			}
+		what := []string{string(d.Principal), w.resource(d.Resource), strings.Join(d.Roles, ", "), d.ID}
+		what = slices.DeleteFunc(what, func(text string) bool { return text == "" })
+		row := Row{Label: label, Value: plain(what[0], maxTitle)}
+		for _, detail := range what[1:] {
+			row.Details = append(row.Details, plain(detail, maxUserText))
 		}
 		facts.Rows = append(facts.Rows, row)
 	}
