@@ -226,17 +226,17 @@ const reconcileOverdue = 9 * 24 * time.Hour
 func (s *sweeper) reconciled(ctx context.Context) (current, asRecorded error) {
 	r, err := s.ledger.Reconciliation(ctx)
 	last := r.Last
+	what := "the reconciliation of " + last.Ended.UTC().Format(time.RFC3339) + " has "
 	switch {
 	case err != nil:
 		return err, err
 	case !r.Round.Began.IsZero() && s.clock.now().Sub(r.Round.Began) > reconcileOverdue:
 		current = fmt.Errorf("what stands was not held against what is remembered since %s", r.Round.Began.UTC().Format(time.RFC3339))
 	case !last.Began.IsZero() && !last.Whole():
-		current = fmt.Errorf("the reconciliation of %s has not looked at everything: run jitaccess reconcile", last.Ended.UTC().Format(time.RFC3339))
+		current = errors.New(what + "not looked at everything: run jitaccess reconcile")
 	}
 	if last.Differences > 0 {
-		asRecorded = fmt.Errorf("the reconciliation of %s has found %d differences: run jitaccess reconcile",
-			last.Ended.UTC().Format(time.RFC3339), last.Differences)
+		asRecorded = fmt.Errorf("%sfound %d differences: run jitaccess reconcile", what, last.Differences)
 	}
 	return current, asRecorded
 }

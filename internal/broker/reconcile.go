@@ -84,14 +84,16 @@ func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.
 		if _, err := m.Open(ctx, copyOf(r)); err == nil {
 			return "", "", stored, nil // taken in as what it is
 		}
-		return access.OtherGrant, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", ")), stored, nil
+		why := fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", "))
+		return access.OtherGrant, why, stored, nil
 	}
 	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:
 		for _, a := range s.OfRequest(stored) {
 			if !stored.Window.IsZero() && a.Window.Length() > 0 && !sameWindow(a.Window, stored.Window.Before(a.Until)) {
-				return access.OtherWindow, fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
-					stamp(stored.Window.Start), stamp(stored.Window.End)), stored, nil
+				why := fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
+					stamp(stored.Window.Start), stamp(stored.Window.End))
+				return access.OtherWindow, why, stored, nil
 			}
 		}
 		return "", "", stored, nil
@@ -180,7 +182,8 @@ func permanently(all []access.Permanent, p access.Principal, e access.Entitlemen
 // access.NotStanding are the requests that the ledger has as active now and that do not stand on
 // any of the resources that were looked at; nothing where nothing is remembered. What is on
 // other resources is one too: it cannot be seen.
-func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked map[access.Resource]Reconciled) ([]access.Difference, error) {
+func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked map[access.Resource]Reconciled) (
+	[]access.Difference, error) {
 	m := b.memory()
 	if caller.Method != access.MethodSystem {
 		return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}

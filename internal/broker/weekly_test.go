@@ -277,3 +277,104 @@ func TestWhatCannotBeLookedAtIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// What applications have is nowhere but in the ledger: it is not missing anywhere else.
+func TestWhatApplicationsHaveIsNotMissed(t *testing.T) {
+	_, _, b := withApplication(t)
+	asked := mustAskFor(t, b, deploy())
+	if decided, err := approve(t, b, ben, asked.Request.ID); err != nil || decided.State != access.Active {
+		t.Fatalf("%+v, %v", decided, err)
+	}
+	if found, err := b.NotStanding(t.Context(), operator, map[access.Resource]broker.Reconciled{}); err != nil || found != nil {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// Whoever can write the database tells administrators nothing that was not found.
+func TestANoticeOfAnotherRoundIsNotTold(t *testing.T) {
+	k := newWeekly(t, shop)
+	grant := standingGrant(k.world, "mpa-0000000000000001", ana, admin)
+	grant.Window.End = k.Clock.Add(time.Hour)
+	k.Activations = []access.Activation{grant}
+	k.steps(2)
+	if len(k.ended) != 1 {
+		t.Fatalf("%+v", k.ended)
+	}
+	r, err := k.store.Reconciliation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := access.Notice{ID: "forged", Kind: access.NoticeReconciled, Later: true, To: []access.Principal{dan}, Round: r.Last}
+	forged.Round.Differences = 1000
+	r.Step++
+	r.At = r.At.Add(time.Second)
+	if err := k.store.KeepReconciliation(t.Context(), r, forged); err != nil {
+		t.Fatal(err)
+	}
+	if told := k.told(); len(told) != 1 || told[0].ID == "forged" {
+		t.Errorf("told %+v", told)
+	}
+}
+
+func TestWhereNobodyCanBeToldTheLogHasIt(t *testing.T) {
+	for _, admins := range [][]string{nil, {"domain:example.com", "claim:operators"}} {
+		k := newWeekly(t, shop)
+		k.Admins = admins
+		k.b = k.Broker()
+		k.Activations = []access.Activation{standingGrant(k.world, "mpa-0000000000000001", ana, admin)}
+		k.Activations[0].Window.End = k.Clock.Add(time.Hour)
+		k.steps(2)
+		if told := k.told(); len(told) != 0 || len(k.ended) != 1 || !strings.Contains(k.Actions(), "reconciled") {
+			t.Errorf("%v: told %+v, %s", admins, told, k.Actions())
+		}
+		for _, e := range k.Journal {
+			if e.Action == access.Reconciled && e.Round != k.ended[0] {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+}
+
+// Of many differences some are told, and how many there are.
+func TestOfManyDifferencesSomeAreTold(t *testing.T) {
+	k := newWeekly(t, shop)
+	for i := range 150 {
+		grant := standingGrant(k.world, fmt.Sprintf("mpa-%016d", i), ana, admin)
+		grant.Window.End = k.Clock.Add(time.Hour)
+		k.Activations = append(k.Activations, grant)
+	}
+	k.steps(2)
+	told := k.told()
+	if len(told) != 1 || len(told[0].Differences) != 20 || told[0].Round.Differences != 150 {
+		t.Errorf("%d notices, %+v", len(told), k.ended)
+	}
+	r, err := k.store.Reconciliation(t.Context())
+	if err != nil || len(r.Found) != 0 || r.Last.Differences != 150 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// While another instance is at it, or the ledger is out of reach, nothing is done.
+func TestOneInstanceAtATimeReconciles(t *testing.T) {
+	k := newWeekly(t, some(3)...)
+	release, err := k.store.Lease(t.Context(), "reconcile", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.steps(1)
+	if k.Calls["standing"] != 0 {
+		t.Errorf("another holds the lease: %v", k.Calls)
+	}
+	if err := release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.steps(1)
+	looked := k.Calls["standing"]
+	if looked != 2 {
+		t.Errorf("a step of two: %v", k.Calls)
+	}
+	k.later(-30 * time.Second) // half a minute after the last step
+	if k.steps(1); k.Calls["standing"] != looked {
+		t.Errorf("sooner than a minute after the last step: %v", k.Calls)
+	}
+}

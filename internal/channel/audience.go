@@ -7,5 +7,6 @@ import "jitaccess/internal/access"
 // applications, in what access differs from what is remembered, and that a mail came back, which
 // anybody may have written who has seen one.
 func Personal(n access.Notice) bool {
-	return n.Kind == access.NoticeEnding || n.Kind == access.NoticeBounced || n.Kind == access.NoticeReconciled || n.Kind.OfPasskey() || n.Kind.OfApplication()
+	return n.Kind == access.NoticeEnding || n.Kind == access.NoticeBounced || n.Kind.OfPasskey() || n.Kind.OfApplication() ||
+		n.Kind == access.NoticeReconciled
 }

@@ -155,6 +155,7 @@ func (d *doctor) ledger(ctx context.Context) {
 func (d *doctor) weekly(m Memory) {
 	const check, remedy = "weekly reconcile", "run: jitaccess reconcile"
 	last := m.Reconciliation.Last
+	began, ended := m.Reconciliation.Round.Began.UTC().Format(time.RFC3339), last.Ended.UTC().Format(time.RFC3339)
 	switch {
 	case !m.Weekly:
 		d.warn(check, "WEEKLY_RECONCILE is false: nobody is told where access that stands and what is remembered differ",
@@ -163,17 +164,17 @@ func (d *doctor) weekly(m Memory) {
 	case m.Reconciliation.Round.Began.IsZero():
 		d.ok(check, "the service has not swept with this ledger yet; the first is a week after it does")
 	case last.Began.IsZero() && !m.Reconciliation.UnderWay():
-		d.ok(check, "there was none yet; the first is a week after %s", m.Reconciliation.Round.Began.UTC().Format(time.RFC3339))
+		d.ok(check, "there was none yet; the first is a week after %s", began)
 	case last.Began.IsZero():
-		d.ok(check, "the first is under way since %s", m.Reconciliation.Round.Began.UTC().Format(time.RFC3339))
+		d.ok(check, "the first is under way since %s", began)
 	case last.Differences > 0:
-		d.warn(check, fmt.Sprintf("the last ended %s and found %d differences", last.Ended.UTC().Format(time.RFC3339), last.Differences), remedy)
+		d.warn(check, fmt.Sprintf("the last ended %s and found %d differences", ended, last.Differences), remedy)
 	case last.Whole():
-		d.ok(check, "the last ended %s, looked at %d resources and found all as it is remembered", last.Ended.UTC().Format(time.RFC3339), last.Looked)
+		d.ok(check, "the last ended %s, looked at %d resources and found all as it is remembered", ended, last.Looked)
 	}
 	if !last.Whole() {
 		d.warn(check, fmt.Sprintf("the last, which ended %s, has not looked at everything: %d resources were looked at, and %d could not be read",
-			last.Ended.UTC().Format(time.RFC3339), last.Looked, last.Unread), remedy)
+			ended, last.Looked, last.Unread), remedy)
 	}
 	if !slices.ContainsFunc(d.Settings.Requests.Admins, func(who string) bool {
 		return strings.HasPrefix(who, "user:") || strings.HasPrefix(who, access.GroupPrefix)
