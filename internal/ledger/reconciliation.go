@@ -45,6 +45,7 @@ type differenceForm struct {
 	Resource  access.Resource       `json:"resource"`
 	Principal access.Principal      `json:"principal,omitempty"`
 	Roles     []string              `json:"roles,omitempty"`
+	Why       string                `json:"why,omitempty"`
 }
 
 func roundTo(r access.Round) roundForm {
@@ -55,13 +56,8 @@ func roundTo(r access.Round) roundForm {
 // asKept is a time as it is read again.
 func asKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-func differenceTo(d access.Difference) differenceForm {
-	return differenceForm{d.Kind, d.ID, d.Resource, d.Principal, d.Roles}
-}
-
-func differenceFrom(f differenceForm) access.Difference {
-	return access.Difference{Kind: f.Kind, ID: f.ID, Resource: f.Resource, Principal: f.Principal, Roles: f.Roles}
-}
+func differenceTo(d access.Difference) differenceForm   { return differenceForm(d) }
+func differenceFrom(f differenceForm) access.Difference { return access.Difference(f) }
 
 // KeepReconciliation implements broker.Memory.
 func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation, notices ...access.Notice) error {
