@@ -37,7 +37,12 @@ var durable = map[reflect.Type]struct{ lasts, reads []string }{
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},
 }
 
-func TestMain(m *testing.M) { ledgertest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	ledgertest.Main(m)
+}
 
 func TestEveryMethodOfAPortLastsOrReads(t *testing.T) {
 	source, err := os.ReadFile("durable_failpoints.go")

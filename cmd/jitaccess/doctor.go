@@ -162,6 +162,12 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 		return m, err
 	}
 	defer end()
+	if m.Weekly = c.Ledger.Reconciled; m.Weekly {
+		m.Reconciliation, err = store.Reconciliation(ctx)
+	}
+	if err != nil {
+		return m, err
+	}
 	if _, _, _, err = store.Overdue(ctx, wallClock.now()); err != nil || c.Ledger.ByAccount() {
 		return m, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -334,7 +335,7 @@ func every(ctx context.Context, k clock, after time.Duration, do func()) {
 const ledgerUsage = `Usage:
   jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
   jitaccess ledger export [--format jsonl|csv]
-  jitaccess ledger policies [--digest DIGEST]
+  jitaccess ledger policies [--digest DIGEST] [--export FILE --fingerprints FILE]
   jitaccess ledger migrate
   jitaccess ledger outbox [--again | --drop]
   jitaccess ledger erase --person ADDRESS [--yes]
@@ -358,14 +359,14 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 	switch args[0] {
 	case "verify":
 		act = l.verify
-		flags.StringVar(&l.export, "export", "", "what was exported with --format jsonl, in place of the database")
-		flags.StringVar(&l.fingerprints, "fingerprints", "", "fingerprints of keys that are believed, one a line, in place of SIGNING_KEY")
+		l.elsewhere(flags)
 		flags.StringVar(&l.head, "head", "", "heads as the journal has them, one JSON object a line")
 	case "export":
 		act = l.write
 		flags.StringVar(&l.format, "format", "jsonl", "jsonl, which can be verified, or csv, for spreadsheets")
 	case "policies":
 		act = l.policies
+		l.elsewhere(flags)
 		flags.StringVar(&l.digest, "digest", "", "the digest of one, or as much of its beginning as a page shows")
 	case "migrate":
 		act = func(ctx context.Context) (int, error) { return exitOK, l.migrate(ctx) }
@@ -397,6 +398,12 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		return failed(stderr, max(code, exitFailure), err)
 	}
 	return code
+}
+
+// elsewhere are the flags of what can be done without the database and its keys.
+func (l *ledgerCommand) elsewhere(flags *flag.FlagSet) {
+	flags.StringVar(&l.export, "export", "", "what was exported with --format jsonl, in place of the database")
+	flags.StringVar(&l.fingerprints, "fingerprints", "", "fingerprints of keys that are believed, one a line, in place of SIGNING_KEY")
 }
 
 type ledgerCommand struct {
@@ -534,6 +541,9 @@ func (l *ledgerCommand) write(ctx context.Context) (int, error) {
 // policies lists the policies that were taken, or prints the text of one. What no key of the
 // service has signed is nobody's policy.
 func (l *ledgerCommand) policies(ctx context.Context) (int, error) {
+	if l.export != "" && l.fingerprints == "" { // anybody can have written them
+		return exitUsage, errors.New("policies of an export are told by the keys that have signed them: --fingerprints is missing")
+	}
 	kept, err := ledger.Policies(ctx, l.home, l.signer)
 	if err != nil {
 		return exitUsage, fmt.Errorf("the ledger cannot be read: %w", err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/ledger"
@@ -140,7 +141,8 @@ func TestTheMailboxDelaysNothing(t *testing.T) {
 
 type sweepOnly func()
 
-func (s sweepOnly) Sweep(context.Context, int) (broker.Swept, error) { s(); return broker.Swept{}, nil }
+func (s sweepOnly) Sweep(context.Context, int) (broker.Swept, error)          { s(); return broker.Swept{}, nil }
+func (s sweepOnly) ReconcileStep(context.Context, int) (*access.Round, error) { return nil, nil }
 func (s sweepOnly) Survey(context.Context, int) (broker.Surveyed, error) {
 	return broker.Surveyed{}, nil
 }

@@ -16,28 +16,27 @@ import (
 )
 
 // meanings say in words what each difference is, and what there is to do.
-var meanings = map[broker.DifferenceKind]struct{ what, next string }{
-	broker.NotRemembered: {"a grant stands that the ledger does not know",
+var meanings = map[access.DifferenceKind]struct{ what, next string }{
+	access.NotRemembered: {"a grant stands that the ledger does not know",
 		"find out who made it (Google's audit log has SetIamPolicy); end it, or let the sweep take it in"},
-	broker.NotDecided: {"a grant stands of a request that was not approved",
+	access.NotDecided: {"a grant stands of a request that was not approved",
 		"end it; if the ledger was put back from an older copy, its approval is missing"},
-	broker.LiveAgain: {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
-	broker.NotStanding: {"the ledger has a grant as active that does not stand",
+	access.LiveAgain: {"a grant stands that was ended, or was over", "end it, and find out who wrote it again"},
+	access.NotStanding: {"the ledger has a grant as active that does not stand",
 		"somebody took it out by hand: ask for it again if it is needed"},
-	broker.OtherWindow:    {"a grant stands for another time than was approved", "end it, and find out who edited it"},
-	broker.OtherGrant:     {"a grant stands for somebody, or a role, whom its request was not for", "take the binding out: its id was copied"},
-	broker.Damaged:        {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
-	broker.TooLong:        {"a grant is longer than anybody may have it", "end it, and find out who edited it"},
-	broker.Pointless:      {"somebody is eligible for what they hold all the time", "take the binding without a condition out"},
-	edited(access.Edited): {"a grant was edited by hand", "end it, and ask again if it is needed"},
-	edited(access.Imitated): {"a binding has the title of a grant and is none",
+	access.OtherWindow: {"a grant stands for another time than was approved", "end it, and find out who edited it"},
+	access.OtherGrant: {"a grant stands for somebody, or a role, whom its request was not for",
+		"take the binding out: its id was copied"},
+	access.Damaged:             {"what is kept of the request of a grant is not what was recorded", "run jitaccess ledger verify"},
+	access.TooLong:             {"a grant is longer than anybody may have it", "end it, and find out who edited it"},
+	access.Pointless:           {"somebody is eligible for what they hold all the time", "take the binding without a condition out"},
+	access.Edited.Difference(): {"a grant was edited by hand", "end it, and ask again if it is needed"},
+	access.Imitated.Difference(): {"a binding has the title of a grant and is none",
 		"take it out, or give it another title: people take it for a grant that ends"},
-	edited(access.Untitled): {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
-	edited(access.Uncleared): {"a grant is over, and nobody has cleared it",
+	access.Untitled.Difference(): {"a binding has the text of a grant and another title", "take it out: nobody ends or clears it"},
+	access.Uncleared.Difference(): {"a grant is over, and nobody has cleared it",
 		"the next grant of the role clears it; take it out if there is none"},
 }
-
-func edited(k access.OddityKind) broker.DifferenceKind { return broker.DifferenceKind(k) }
 
 // runReconcile holds what stands against what is remembered and what may stand. It exits
 // with 0 when all is fine, with 1 when something is not, and with 2 when something cannot
@@ -89,7 +88,7 @@ type reconciliation struct {
 	broker interface {
 		Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 		Reconcile(context.Context, access.Caller, access.Resource) (broker.Reconciled, error)
-		NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]broker.Difference, error)
+		NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]access.Difference, error)
 		HasReconciled(context.Context, access.Caller) error
 	}
 	project access.Resource
@@ -106,7 +105,7 @@ type reconciled struct {
 }
 
 type difference struct {
-	Kind    broker.DifferenceKind `json:"kind"`
+	Kind    access.DifferenceKind `json:"kind"`
 	ID      string                `json:"id,omitempty"`
 	Project string                `json:"project"`
 	Person  access.Principal      `json:"person,omitempty"`
@@ -165,7 +164,7 @@ func (r *reconciliation) on(ctx context.Context, on access.Resource) (broker.Rec
 	return patiently(ctx, r.sleep, func() (broker.Reconciled, error) { return r.broker.Reconcile(ctx, operator, on) })
 }
 
-func (r *reconciled) add(all []broker.Difference) {
+func (r *reconciled) add(all []access.Difference) {
 	for _, d := range all {
 		m := meanings[d.Kind]
 		r.Differences = append(r.Differences, difference{d.Kind, d.ID, d.Resource.Name(), d.Principal, d.Roles, m.what, d.Why, m.next})

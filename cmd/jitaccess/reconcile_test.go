@@ -54,6 +54,93 @@ func (w *world) tidy(projects ...string) {
 	}
 }
 
+// Once a week the service holds all that stands against what it remembers, and mails its administrators
+// what differs: once, whatever the number of instances and whether they are started anew.
+func TestOnceAWeekAdministratorsAreTold(t *testing.T) {
+	w := newWorld(t, surroundings{inStep: true})
+	w.tidy(project, "data-warehouse-prod")
+	disk := onDisk(w, filepath.Join(t.TempDir(), "jitaccess.db"))
+	disk["ADMINS"] = "user:erin@example.com"
+	w.restart(disk)
+	minute := func() access.Reconciliation {
+		t.Helper()
+		s := (*w.service.handler.Load()).(*service)
+		w.pass(time.Minute)
+		s.sweeper.reconcile(t.Context())
+		if _, err := s.sweeper.sweep(t.Context(), broker.SweepCount); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.sweeper.ledger.Reconciliation(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	letters := func() (all []letter) {
+		for _, m := range w.mail.Messages() {
+			if l := readLetter(t, m.Data); strings.Contains(l.subject, "what is remembered") || strings.Contains(l.subject, "could not look at everything") {
+				all = append(all, l)
+			}
+		}
+		return all
+	}
+	week := func() access.Round {
+		t.Helper()
+		w.pass(7 * 24 * time.Hour)
+		began := w.now()
+		for range 20 {
+			if r := minute(); r.Last.Ended.After(began) {
+				minute() // the mail is sent by the next sweep
+				return r.Last
+			}
+		}
+		t.Fatal("it does not end")
+		return access.Round{}
+	}
+	minute()
+	if r := week(); r.Looked < 10 || !r.Whole() || r.Differences != 0 || len(letters()) != 0 {
+		t.Fatalf("as it is: %+v, %d letters", r, len(letters()))
+	}
+	w.bind("projects/"+project, func(all []google.Binding) []google.Binding {
+		return append(all, google.Binding{Role: "roles/logging.viewer", Members: []string{"user:carol@example.com"},
+			Condition: &google.Condition{Title: "JIT access activation", Description: "for ever", Expression: "resource.name != \"\""}})
+	})
+	if r := week(); r.Differences != 1 || len(letters()) != 1 {
+		t.Fatalf("%+v, %d letters", r, len(letters()))
+	}
+	if l := letters()[0]; l.subject != "1 difference between access that stands and what is remembered" ||
+		!strings.Contains(l.text, "carol@example.com") || !strings.Contains(l.text, project) || !strings.Contains(l.text, "roles/logging.viewer") {
+		t.Errorf("%s\n%s", l.subject, l.text)
+	}
+	if !w.logged(`"event":"ledger.reconcile"`, `"differences":"1"`) {
+		t.Error("it is not in the log")
+	}
+	health := w.call("", "GET", "/health/ready", "")
+	if health.status != 200 || !strings.Contains(health.body, `"GrantsAreAsRecorded":false`) || !strings.Contains(health.body, `"ReconcileIsCurrent":true`) {
+		t.Errorf("%d %s", health.status, health.body)
+	}
+	w.restart(nil)
+	for range 3 {
+		minute()
+	}
+	if len(letters()) != 1 {
+		t.Errorf("started anew, it tells again: %d letters", len(letters()))
+	}
+	// What cannot be read is no reason to say that nothing was found.
+	w.tidy(project)
+	w.cloud.Faults().Add(google.Fault{Method: "POST", Path: "/v3/projects/data-warehouse-prod:getIamPolicy", Status: 403})
+	if r := week(); r.Unread != 1 || r.Differences != 0 || len(letters()) != 2 || !strings.Contains(letters()[1].text, "1 resource could not be read.") {
+		t.Errorf("%+v, %d letters", r, len(letters()))
+	}
+	// And it can be turned off.
+	w.restart(map[string]string{"WEEKLY_RECONCILE": "false"})
+	w.pass(30 * 24 * time.Hour)
+	before := minute()
+	if r := minute(); r.Step != before.Step {
+		t.Errorf("it is off: %+v", r)
+	}
+}
+
 // The command, against the sandbox's Google, with a ledger and without.
 func TestReconcile(t *testing.T) {
 	w := newWorld(t, surroundings{})
@@ -132,11 +219,11 @@ func (s *someReconciling) Resources(context.Context, access.Caller) ([]access.Re
 }
 
 func (s *someReconciling) Reconcile(_ context.Context, _ access.Caller, on access.Resource) (broker.Reconciled, error) {
-	return broker.Reconciled{Differences: []broker.Difference{{Kind: broker.TooLong, ID: "mpa-1", Resource: on}}}, s.unread[on]
+	return broker.Reconciled{Differences: []access.Difference{{Kind: access.TooLong, ID: "mpa-1", Resource: on}}}, s.unread[on]
 }
 
-func (s *someReconciling) NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]broker.Difference, error) {
-	return []broker.Difference{{Kind: broker.NotStanding, ID: "mpa-2", Resource: "projects/a"}}, s.unseen
+func (s *someReconciling) NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]access.Difference, error) {
+	return []access.Difference{{Kind: access.NotStanding, ID: "mpa-2", Resource: "projects/a"}}, s.unseen
 }
 
 func (s *someReconciling) HasReconciled(context.Context, access.Caller) error {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
@@ -33,7 +34,10 @@ type sweeper struct {
 	broker interface {
 		Sweep(ctx context.Context, most int) (broker.Swept, error)
 		Survey(ctx context.Context, most int) (broker.Surveyed, error)
+		ReconcileStep(ctx context.Context, most int) (*access.Round, error)
 	}
+	// weekly is whether all is reconciled once a week.
+	weekly bool
 	ledger *ledger.Store // nil where nothing is remembered
 	// mailbox is nil where nothing that comes back is read.
 	mailbox interface {
@@ -60,6 +64,7 @@ func (s *sweeper) run(ctx context.Context) {
 		every(ctx, s.clock, sweepEvery, func() {
 			s.surviving(func() { _, _ = s.sweep(ctx, broker.SweepCount) })
 			s.surviving(func() { _, _ = s.survey(ctx) })
+			s.surviving(func() { s.reconcile(ctx) })
 			s.watchClock()
 		})
 	}
@@ -120,6 +125,16 @@ func (s *sweeper) survey(ctx context.Context) (broker.Surveyed, error) {
 	return done, err
 }
 
+// reconcile does a step of the weekly reconciliation, if one is due.
+func (s *sweeper) reconcile(ctx context.Context) {
+	if !s.weekly {
+		return
+	}
+	if _, err := s.broker.ReconcileStep(ctx, broker.ReconcileCount); err != nil && ctx.Err() == nil {
+		s.log.Warn("the weekly reconciliation could not go on", "event", events.Ledger, "error", err)
+	}
+}
+
 // cronPath is where App Engine's cron asks for a sweep.
 const cronPath = "/internal/sweep"
 
@@ -143,6 +158,7 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 				w.WriteHeader(http.StatusServiceUnavailable) // cron shows it, and tries again
 			}
 			_, _ = s.survey(ctx)
+			s.reconcile(ctx)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -188,6 +204,9 @@ func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	if checks["LedgerIsCurrent"] = err; doubt != "" {
 		checks["LedgerIsCurrent"] = fmt.Errorf("it may be an older copy (%s): run jitaccess reconcile", doubt)
 	}
+	if s.weekly {
+		checks["ReconcileIsCurrent"], checks["GrantsAreAsRecorded"] = s.reconciled(ctx)
+	}
 	if requests {
 		checks["SweepIsCurrent"] = fmt.Errorf("a request has been due for more than %v", overdueAfter)
 	}
@@ -197,6 +216,29 @@ func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	case aside > 0:
 		checks["OutboxIsCurrent"] = fmt.Errorf("%d messages cannot be read and were put aside: run jitaccess ledger outbox", aside)
 	}
+}
+
+// reconcileOverdue is after what time a round should have ended since the one before began.
+const reconcileOverdue = 9 * 24 * time.Hour
+
+// reconciled is whether the last weekly reconciliation was lately, and of all; and whether it found
+// what stands as it is remembered. Before the first nothing is wrong.
+func (s *sweeper) reconciled(ctx context.Context) (current, asRecorded error) {
+	r, err := s.ledger.Reconciliation(ctx)
+	last := r.Last
+	what := "the reconciliation of " + last.Ended.UTC().Format(time.RFC3339) + " has "
+	switch {
+	case err != nil:
+		return err, err
+	case !r.Round.Began.IsZero() && s.clock.now().Sub(r.Round.Began) > reconcileOverdue:
+		current = fmt.Errorf("what stands was not held against what is remembered since %s", r.Round.Began.UTC().Format(time.RFC3339))
+	case !last.Began.IsZero() && !last.Whole():
+		current = errors.New(what + "not looked at everything: run jitaccess reconcile")
+	}
+	if last.Differences > 0 {
+		asRecorded = fmt.Errorf("%sfound %d differences: run jitaccess reconcile", what, last.Differences)
+	}
+	return current, asRecorded
 }
 
 // runSweep does what is due, once: a job for where no process runs all the time.
@@ -246,6 +288,7 @@ func (s *sweeper) all(ctx context.Context, out io.Writer) error {
 		taken += done.TakenIn
 		if err != nil || done.Left == 0 || ctx.Err() != nil {
 			fmt.Fprintf(out, "grants that were taken in: %d\n", taken)
+			s.reconcile(ctx)
 			return err
 		}
 	}

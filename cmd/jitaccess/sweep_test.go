@@ -29,6 +29,13 @@ type sweeps struct {
 	left []broker.Swept
 	// surveys counts those.
 	surveys int
+	// steps counts those of the weekly reconciliation.
+	steps int
+}
+
+func (s *sweeps) ReconcileStep(context.Context, int) (*access.Round, error) {
+	s.steps++
+	return nil, s.err
 }
 
 func (s *sweeps) Sweep(_ context.Context, most int) (broker.Swept, error) {
@@ -211,6 +218,100 @@ func TestTheJobSweepsUntilNothingMoreCanBeDone(t *testing.T) {
 	}
 }
 
+// Wherever what is due is done periodically, so is a step of the weekly reconciliation, unless it is
+// turned off; never beside a request, for which there is no time.
+func TestWhatSweepsReconcilesToo(t *testing.T) {
+	for _, weekly := range []bool{true, false} {
+		now := time.Now()
+		want := 0
+		for what, sweep := range map[string]func(*sweeper){
+			"a process that goes on": func(s *sweeper) {
+				s.clock.sleep = func(context.Context, time.Duration) error { return context.Canceled }
+				s.run(t.Context())
+			},
+			"a job": func(s *sweeper) { _ = s.all(t.Context(), io.Discard) },
+			"cron": func(s *sweeper) {
+				r := httptest.NewRequest("GET", cronPath, nil)
+				r.Header.Set("X-Appengine-Cron", "true")
+				s.beside(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+			},
+			"a request": func(s *sweeper) {
+				now = now.Add(time.Hour)
+				s.beside(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil))
+			},
+		} {
+			var s sweeps
+			sweeper := newSweeper(&s, config.AppEngine, &now)
+			sweeper.weekly = weekly
+			if want = 0; weekly && what != "a request" {
+				want = 1
+			}
+			if sweep(sweeper); s.steps != want || len(s.most) == 0 {
+				t.Errorf("%s, weekly %t: %d steps, %d sweeps", what, weekly, s.steps, len(s.most))
+			}
+		}
+	}
+}
+
+func TestHealthSaysWhenAllWasReconciledLast(t *testing.T) {
+	begin := time.Now().UTC().Truncate(time.Second)
+	day := func(n int) time.Time { return begin.Add(time.Duration(n) * 24 * time.Hour) }
+	ended := func(began int, r access.Round) access.Reconciliation {
+		r.Began, r.Ended = day(began), day(began).Add(time.Minute)
+		return access.Reconciliation{Round: r, Last: r}
+	}
+	first := access.Reconciliation{Round: access.Round{Began: begin, Ended: begin}}
+	goesOn := ended(7, access.Round{Differences: 2})
+	goesOn.Round = access.Round{Began: day(14)}
+	for what, c := range map[string]struct {
+		kept access.Reconciliation
+		day  int
+		bad  string
+	}{
+		"there was none":                          {access.Reconciliation{}, 30, ""},
+		"the first is to come":                    {first, 8, ""},
+		"the first never came":                    {first, 10, "ReconcileIsCurrent"},
+		"all is well":                             {ended(7, access.Round{Looked: 2}), 14, ""},
+		"the next never came":                     {ended(7, access.Round{Looked: 2}), 17, "ReconcileIsCurrent"},
+		"some differ":                             {ended(7, access.Round{Differences: 2}), 8, "GrantsAreAsRecorded"},
+		"some differed, and the next goes on":     {goesOn, 14, "GrantsAreAsRecorded"},
+		"it was cut short":                        {ended(7, access.Round{Short: true}), 8, "ReconcileIsCurrent"},
+		"some could not be read":                  {ended(7, access.Round{Unread: 1}), 8, "ReconcileIsCurrent"},
+		"some could not be read, and some differ": {ended(7, access.Round{Unread: 1, Differences: 1}), 8, "GrantsAreAsRecorded ReconcileIsCurrent"},
+	} {
+		home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+		if err == nil {
+			t.Cleanup(func() { home.Close() })
+			err = home.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := c.kept.Round.Began
+		sweeper := newSweeper(&sweeps{}, config.Host, &now)
+		sweeper.weekly = true
+		sweeper.ledger = ledger.New(ledger.Config{Home: home, Now: sweeper.clock.now, Random: rand.Reader})
+		if c.kept.At = now; !now.IsZero() {
+			err = sweeper.ledger.KeepReconciliation(t.Context(), c.kept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = day(c.day)
+		checks := map[string]error{}
+		sweeper.check(t.Context(), checks)
+		var bad []string
+		for _, name := range []string{"GrantsAreAsRecorded", "ReconcileIsCurrent"} {
+			if err, ok := checks[name]; err != nil || !ok {
+				bad = append(bad, name)
+			}
+		}
+		if got := strings.Join(bad, " "); got != c.bad {
+			t.Errorf("%s: %q, want %q: %v", what, got, c.bad, checks)
+		}
+	}
+}
+
 // breaking is a broker that breaks, as by a row that somebody has written by hand.
 type breaking struct{ sweeps }
 
@@ -229,6 +330,7 @@ func TestWhatBreaksASweepEndsNoProcess(t *testing.T) {
 	var b breaking
 	var log bytes.Buffer
 	sweeper := newSweeper(&b.sweeps, config.Host, &now)
+	sweeper.weekly = true
 	sweeper.broker, sweeper.log = &b, slog.New(slog.NewJSONHandler(&log, nil))
 	sweeper.clock.sleep = func(context.Context, time.Duration) error {
 		if len(b.most) == 2 {
@@ -237,7 +339,7 @@ func TestWhatBreaksASweepEndsNoProcess(t *testing.T) {
 		return nil
 	}
 	sweeper.run(t.Context())
-	if len(b.most) != 2 || b.surveys != 2 || strings.Count(log.String(), `"level":"ERROR"`) != 4 || !strings.Contains(log.String(), "negative shift amount") {
+	if len(b.most) != 2 || b.surveys != 2 || b.steps != 2 || strings.Count(log.String(), `"level":"ERROR"`) != 4 || !strings.Contains(log.String(), "negative shift amount") {
 		t.Errorf("swept %v, surveyed %d times: %s", b.most, b.surveys, &log)
 	}
 }

@@ -18,6 +18,9 @@ const (
 	Uncleared OddityKind = "uncleared" // it is over, and nobody has cleared it
 )
 
+// Difference is the kind as one of differences.
+func (k OddityKind) Difference() DifferenceKind { return DifferenceKind(k) }
+
 // Oddity is a binding of which something is odd.
 type Oddity struct {
 	Kind OddityKind

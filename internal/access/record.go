@@ -54,6 +54,10 @@ const (
 	ApplicationAgreed   Action = "application change agreed"
 	ApplicationDropped  Action = "application change dropped"
 	ApplicationAlone    Action = "application changed alone" // it lets more happen, and there is nobody else who could agree
+
+	// Reconciled is of no request: all that stands was held against what is remembered
+	// (Event.Round).
+	Reconciled Action = "reconciled"
 )
 
 // ApplicationChange is what an administrator did to an application that is managed by page.
@@ -106,6 +110,8 @@ type Event struct {
 	Change ApplicationChange
 	// Bounce is set in MailBounced.
 	Bounce Bounce
+	// Round is set in Reconciled.
+	Round Round
 	// Follows, where it is not nil, is set by a store that remembers when it has recorded the
 	// event: whether nothing was recorded between Request.Version and it.
 	Follows *bool
@@ -166,6 +172,9 @@ const (
 	// agreed. There is no request.
 	NoticeChangeWaits  NoticeKind = "application-waits"
 	NoticeChangedAlone NoticeKind = "application-alone"
+	// NoticeReconciled tells administrators in what that which stands differs from what is
+	// remembered. There is no request.
+	NoticeReconciled NoticeKind = "reconciled"
 	// NoticeHappened is of all else that happens to a request (Notice.Did), for channels that
 	// tell of everything (Channel.Everything); people get no mail of it.
 	NoticeHappened NoticeKind = "happened"
@@ -225,6 +234,9 @@ type Notice struct {
 	Passkey Passkey
 	// Change is what it tells of, where it tells of a change of an application (OfApplication).
 	Change ApplicationChange
+	// Round is what NoticeReconciled tells of, and Differences are some of those that were found.
+	Round       Round
+	Differences []Difference
 	// ReviewURL opens the request, or what else it tells of; BaseURL is the home page. Both
 	// absolute.
 	ReviewURL, BaseURL string

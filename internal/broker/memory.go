@@ -81,6 +81,17 @@ type Memory interface {
 	Doubt(ctx context.Context, why string) error
 	Doubted(ctx context.Context) (why string, err error)
 
+	// KeepReconciliation keeps how far the weekly reconciliation is, with what people are to be told
+	// of it, or nothing: what was kept of the same Step of the same round stays. Reconciliation is
+	// what was kept last, and zero before the first. It is a hint: nobody gets access by it.
+	KeepReconciliation(ctx context.Context, r access.Reconciliation, notices ...access.Notice) error
+	Reconciliation(ctx context.Context) (access.Reconciliation, error)
+
+	// Lease makes the caller the only one, over all instances, who holds the name: until release
+	// is called, or life is over. It waits while somebody else holds it, and is CodeLeaseHeld where
+	// ctx ends meanwhile.
+	Lease(ctx context.Context, name string, life time.Duration) (release func(context.Context) error, err error)
+
 	// Head stands for all that was recorded by a moment, which lies far enough back that
 	// nothing of then is still to be recorded. It reads everything.
 	Head(ctx context.Context, asOf time.Time) (access.Head, error)

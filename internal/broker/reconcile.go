@@ -10,36 +10,9 @@ import (
 	"jitaccess/internal/access"
 )
 
-// DifferenceKind is how what stands, what is remembered, and what should be differ.
-type DifferenceKind string
-
-const (
-	NotRemembered DifferenceKind = "not-remembered" // it stands, and the ledger does not know it
-	NotDecided    DifferenceKind = "not-decided"    // it stands, and its request was never approved, or was refused
-	LiveAgain     DifferenceKind = "live-again"     // it stands, and was ended, or is over
-	NotStanding   DifferenceKind = "not-standing"   // the ledger has it as active, and it does not stand
-	OtherWindow   DifferenceKind = "other-window"   // it stands for another time
-	OtherGrant    DifferenceKind = "other-grant"    // it stands for somebody else, or for another role
-	Damaged       DifferenceKind = "damaged"        // what is kept of it is not what was recorded
-	TooLong       DifferenceKind = "too-long"       // it is longer than anybody may have it
-	Pointless     DifferenceKind = "pointless"      // somebody is eligible for what they hold all the time
-)
-
-// Difference is something that stands in one place and not in another.
-type Difference struct {
-	Kind DifferenceKind
-	// ID is the request's; empty where it is about none.
-	ID        string
-	Resource  access.Resource
-	Principal access.Principal
-	Roles     []string
-	// Why says more, for an operator.
-	Why string
-}
-
 // Reconciled is what was found on one resource.
 type Reconciled struct {
-	Differences []Difference
+	Differences []access.Difference
 	Warnings    []*access.Error
 	// live are the requests of the grants that stand.
 	live []access.Request
@@ -62,11 +35,17 @@ func (b *Broker) Reconcile(ctx context.Context, caller access.Caller, on access.
 	if err != nil {
 		return found, err
 	}
+	return b.heldAgainst(ctx, caller, standing, found)
+}
+
+// heldAgainst adds to what was found in what what stands on a resource differs from what is
+// remembered, and from what may stand there.
+func (b *Broker) heldAgainst(ctx context.Context, caller access.Caller, standing access.Standing, found Reconciled) (Reconciled, error) {
 	found.Warnings = withNew(found.Warnings, standing.Warnings)
 	for _, r := range liveGrants(standing, b.c.Now()) {
 		found.live = append(found.live, r)
 		if why := b.tooLong(ctx, caller, r, standing); why != "" {
-			found.add(TooLong, r, why)
+			found.add(access.TooLong, r, why)
 		}
 		if m := b.memory(); m != nil {
 			kind, why, _, err := b.hold(ctx, m, r, standing)
@@ -78,46 +57,50 @@ func (b *Broker) Reconcile(ctx context.Context, caller access.Caller, on access.
 			}
 		}
 	}
-	return found, b.inspect(ctx, on, standing, &found)
+	err := b.inspect(ctx, standing.Resource, standing, &found)
+	return found, err
 }
 
-func (f *Reconciled) add(kind DifferenceKind, r access.Request, why string) {
-	f.Differences = append(f.Differences, Difference{kind, r.ID, r.Resource, r.Principal, r.RoleNames(), why})
+func (f *Reconciled) add(kind access.DifferenceKind, r access.Request, why string) {
+	f.Differences = append(f.Differences, access.Difference{Kind: kind, ID: r.ID, Resource: r.Resource,
+		Principal: r.Principal, Roles: r.RoleNames(), Why: why})
 }
 
 // hold says how a grant that stands differs from what is remembered of its request, which it
 // returns; nothing where it is as recorded. The error is that the ledger cannot be asked.
 func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.Standing) (
-	kind DifferenceKind, why string, stored access.Request, err error) {
+	kind access.DifferenceKind, why string, stored access.Request, err error) {
 	stored, err = m.Open(ctx, r.ID)
 	switch code := codeOf(err); {
 	case code == access.CodeLedgerUnavailable:
 		return "", "", stored, err
 	case code == access.CodeBadLink:
-		return NotRemembered, "until " + stamp(r.Window.End), stored, nil
+		return access.NotRemembered, "until " + stamp(r.Window.End), stored, nil
 	case code == access.CodeLedgerDamaged:
-		return Damaged, err.Error(), stored, nil
+		return access.Damaged, err.Error(), stored, nil
 	case err != nil: // its personal data was erased
-		return LiveAgain, err.Error(), stored, nil
+		return access.LiveAgain, err.Error(), stored, nil
 	case !of(stored, r):
 		if _, err := m.Open(ctx, copyOf(r)); err == nil {
 			return "", "", stored, nil // taken in as what it is
 		}
-		return OtherGrant, fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", ")), stored, nil
+		why := fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", "))
+		return access.OtherGrant, why, stored, nil
 	}
 	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:
 		for _, a := range s.OfRequest(stored) {
 			if !stored.Window.IsZero() && a.Window.Length() > 0 && !sameWindow(a.Window, stored.Window.Before(a.Until)) {
-				return OtherWindow, fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
-					stamp(stored.Window.Start), stamp(stored.Window.End)), stored, nil
+				why := fmt.Sprintf("it stands from %s to %s, and the ledger has %s to %s", stamp(a.Window.Start), stamp(a.Window.End),
+					stamp(stored.Window.Start), stamp(stored.Window.End))
+				return access.OtherWindow, why, stored, nil
 			}
 		}
 		return "", "", stored, nil
 	case access.Ended, access.Expired, access.Failed:
-		return LiveAgain, "it is " + string(state) + " in the ledger, and stands until " + stamp(r.Window.End), stored, nil
+		return access.LiveAgain, "it is " + string(state) + " in the ledger, and stands until " + stamp(r.Window.End), stored, nil
 	default:
-		return NotDecided, "it is " + string(state) + " in the ledger", stored, nil
+		return access.NotDecided, "it is " + string(state) + " in the ledger", stored, nil
 	}
 }
 
@@ -158,7 +141,7 @@ func (b *Broker) inspect(ctx context.Context, on access.Resource, s access.Stand
 		return err
 	}
 	for _, o := range inspection.Oddities {
-		d := Difference{Kind: DifferenceKind(o.Kind), ID: o.ID, Resource: on, Roles: []string{o.Role},
+		d := access.Difference{Kind: o.Kind.Difference(), ID: o.ID, Resource: on, Roles: []string{o.Role},
 			Why: o.Why + ": " + strings.Join(o.Members, ", ")}
 		if len(o.Members) == 1 {
 			d.Principal = access.Principal(strings.TrimPrefix(o.Members[0], "user:"))
@@ -168,12 +151,12 @@ func (b *Broker) inspect(ctx context.Context, on access.Resource, s access.Stand
 	for p, holdings := range s.Holdings {
 		for _, e := range holdings {
 			if member := permanently(inspection.Permanent, p, e); e.MayRequest() && member != "" {
-				found.Differences = append(found.Differences, Difference{Kind: Pointless, Resource: on, Principal: p,
+				found.Differences = append(found.Differences, access.Difference{Kind: access.Pointless, Resource: on, Principal: p,
 					Roles: []string{string(e.ID.Role)}, Why: member + " has the role without a condition"})
 			}
 		}
 	}
-	slices.SortStableFunc(found.Differences, func(a, b Difference) int {
+	slices.SortStableFunc(found.Differences, func(a, b access.Difference) int {
 		return strings.Compare(string(a.Kind)+" "+string(a.Principal)+" "+a.ID, string(b.Kind)+" "+string(b.Principal)+" "+b.ID)
 	})
 	return nil
@@ -196,10 +179,11 @@ func permanently(all []access.Permanent, p access.Principal, e access.Entitlemen
 	return ""
 }
 
-// NotStanding are the requests that the ledger has as active now and that do not stand on
+// access.NotStanding are the requests that the ledger has as active now and that do not stand on
 // any of the resources that were looked at; nothing where nothing is remembered. What is on
 // other resources is one too: it cannot be seen.
-func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked map[access.Resource]Reconciled) ([]Difference, error) {
+func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked map[access.Resource]Reconciled) (
+	[]access.Difference, error) {
 	m := b.memory()
 	if caller.Method != access.MethodSystem {
 		return nil, &access.Error{Kind: access.NotAllowed, Code: access.CodeNotAdmin}
@@ -208,28 +192,24 @@ func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked m
 		return nil, nil
 	}
 	var missing Reconciled
-	l := access.Listing{States: []access.State{access.Active}}
-	for {
-		page, err := m.List(ctx, l)
-		if err != nil {
-			return missing.Differences, err
-		}
-		for _, r := range page.Requests {
-			on, seen := looked[r.Resource]
-			stands := slices.ContainsFunc(on.live, func(live access.Request) bool { return live.ID == r.ID && live.Principal == r.Principal })
-			switch {
-			case r.StateAt(b.c.Now()) != access.Active || stands || len(r.Entitlements) == 0:
-			case !r.TakenIn.IsZero() && slices.ContainsFunc(on.live, func(live access.Request) bool { return copyOf(live) == r.ID }):
-			case !seen:
-				missing.add(NotStanding, r, "the project cannot be seen")
-			default:
-				missing.add(NotStanding, r, "until "+stamp(r.Window.End))
-			}
-		}
-		if l.After = page.Next; l.After == "" {
-			return missing.Differences, nil
+	remembered, err := b.active(ctx, m, "")
+	for _, r := range remembered {
+		if on, seen := looked[r.Resource]; !seen {
+			missing.add(access.NotStanding, r, cannotBeSeen)
+		} else if !on.has(r) {
+			missing.add(access.NotStanding, r, "until "+stamp(r.Window.End))
 		}
 	}
+	return missing.Differences, err
+}
+
+const cannotBeSeen = "the project cannot be seen"
+
+// has is whether the grant of a request stands.
+func (f Reconciled) has(r access.Request) bool {
+	return slices.ContainsFunc(f.live, func(live access.Request) bool {
+		return live.ID == r.ID && live.Principal == r.Principal || !r.TakenIn.IsZero() && copyOf(live) == r.ID
+	})
 }
 
 // HasReconciled takes back every doubt that the ledger is an older copy of itself: an

@@ -93,6 +93,9 @@ func (b *Broker) still(ctx context.Context, n access.Notice) (told access.Notice
 	case n.Kind.OfApplication():
 		stale, err := b.staleChange(ctx, n)
 		return n, !stale, err
+	case n.Kind == access.NoticeReconciled:
+		stale, err := b.staleRound(ctx, n)
+		return n, !stale, err
 	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {

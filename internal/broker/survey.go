@@ -145,18 +145,18 @@ func (b *Broker) surveyGrant(ctx context.Context, m Memory, r access.Request, s 
 	switch {
 	case err != nil:
 		return err
-	case kind == OtherGrant, kind == LiveAgain && stored.State == access.Failed:
+	case kind == access.OtherGrant, kind == access.LiveAgain && stored.State == access.Failed:
 		// Somebody has written the id of one grant into another, or of what came to nothing.
 		r.ID = copyOf(r)
 		return b.surveyGrant(ctx, m, r, s, time.Time{}, done)
-	case kind == NotRemembered:
+	case kind == access.NotRemembered:
 		if err := b.takeIn(ctx, r); err != nil {
 			return err
 		}
 		if done.TakenIn++; !before.IsZero() && r.Window.Start.After(before) {
 			return b.doubt(ctx, m, done, "grant "+r.ID+" is newer than all that is remembered")
 		}
-	case kind == NotDecided:
+	case kind == access.NotDecided:
 		return b.doubt(ctx, m, done, "grant "+r.ID+" stands, and its request is "+string(stored.State))
 	}
 	return nil // it is known, damaged or not

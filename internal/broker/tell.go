@@ -62,6 +62,7 @@ var hearings = []hearing{
 	{access.ApplicationProposed, "a change of an application waits for a second administrator", access.NoticeChangeWaits, agreeing,
 		nobody, false},
 	{access.ApplicationAlone, "the only administrator lets an application do more", access.NoticeChangedAlone, auditing, nobody, false},
+	{access.Reconciled, "what stands and what is remembered differ, once a week", access.NoticeReconciled, admins, nobody, false},
 	// What people get no mail of.
 	{access.RequestApproved, "it is not the last approval that it takes", access.NoticeHappened, nobody, nobody, true},
 	{access.RequestLapsed, "nobody decides in time", access.NoticeHappened, nobody, nobody, true},

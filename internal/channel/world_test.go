@@ -167,13 +167,21 @@ func key(kind access.NoticeKind) access.Notice {
 	return n
 }
 
+// reconciled is a notice of the weekly reconciliation.
+func reconciled() access.Notice {
+	return access.Notice{ID: "N-reconciled", Kind: access.NoticeReconciled, Did: access.Reconciled, At: noon, To: []access.Principal{carl},
+		BaseURL: "https://jit.example.com/", Round: access.Round{Began: noon, Ended: noon, Looked: 2, Unread: 1, Differences: 1},
+		Differences: []access.Difference{{Kind: access.Edited.Difference(), ID: "mpa-AAAAAAAAAAAAAAAA", Resource: "projects/shop", Principal: ana,
+			Roles: []string{"roles/editor <!here>"}}}}
+}
+
 // everything is a notice of each kind that is told.
 func everything() []access.Notice {
 	n := asked(ben)
 	return []access.Notice{n, after(n, access.Reminded, access.NoticeReminder), after(n, access.Escalated, access.NoticeEscalated),
 		after(n, access.RequestApproved, access.NoticeApproved), after(n, access.RequestDenied, access.NoticeDenied),
 		after(n, access.RequestWithdrawn, access.NoticeWithdrawn), after(n, access.GrantEnded, access.NoticeEnded),
-		after(n, access.MailBounced, access.NoticeBounced), key(access.NoticePasskeyAdded), key(access.NoticePasskeyApproved), key(access.NoticePasskeyRemoved),
+		after(n, access.MailBounced, access.NoticeBounced), key(access.NoticePasskeyAdded), key(access.NoticePasskeyApproved), key(access.NoticePasskeyRemoved), reconciled(),
 		after(n, access.Reminded, access.NoticeEnding), after(n, access.SelfApproved, access.NoticeSelfApproved),
 		after(n, access.GlassBroken, access.NoticeGlass), after(n, access.GlassReviewed, access.NoticeGlassReviewed),
 		after(n, access.RequestApproved, access.NoticeHappened), after(n, access.RequestLapsed, access.NoticeHappened),

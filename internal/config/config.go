@@ -96,6 +96,8 @@ type Ledger struct {
 	SigningKey StoredText `env:"SIGNING_KEY" secret:"true"`
 	// Retention is 0 where nothing is ever erased.
 	Retention time.Duration `env:"LEDGER_RETENTION" unit:"days" min:"1" max:"36500"`
+	// Reconciled once a week, and told to Requests.Admins.
+	Reconciled bool `env:"WEEKLY_RECONCILE" default:"true"`
 }
 
 // Applications are programs that ask for access of people.

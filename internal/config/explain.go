@@ -111,7 +111,8 @@ func (c *Config) idle(section, name string) string {
 		why string
 	}{
 		{own != "" && own != c.Identity.Profile, "people are not identified by IDENTITY=" + own},
-		{slices.Contains([]string{"SEAL_KEY", "LEDGER_RETENTION", "AUDITORS"}, name) && c.Ledger.Database.IsZero(), "DATABASE_URL is not set"},
+		{slices.Contains([]string{"SEAL_KEY", "LEDGER_RETENTION", "WEEKLY_RECONCILE", "AUDITORS"}, name) && c.Ledger.Database.IsZero(),
+			"DATABASE_URL is not set"},
 		// Chats have the language and the times of mails, too.
 		{section == titleOf[Mail]() && name != "SMTP_SENDER_ADDRESS" && name != "LOCALE" && name != "NOTIFICATION_TIMEZONE" &&
 			c.Mail.SenderAddress == "", mail},

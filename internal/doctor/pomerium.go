@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
@@ -119,6 +121,9 @@ type Memory struct {
 	SealErr error
 	// Damaged are applications that are managed by page and are not what was recorded.
 	Damaged access.Damages
+	// Weekly is whether all is reconciled once a week, and Reconciliation how far that is.
+	Weekly         bool
+	Reconciliation access.Reconciliation
 }
 
 func (d *doctor) ledger(ctx context.Context) {
@@ -140,5 +145,41 @@ func (d *doctor) ledger(ctx context.Context) {
 		d.warn(check, "SIGNING_KEY is not set: the key lies beside the database, and whoever can write that folder can approve",
 			"set SIGNING_KEY, or let nobody else write there")
 	}
+	if !m.Unmade {
+		d.weekly(m)
+	}
 	d.sealed(m)
+}
+
+// weekly says when all was last reconciled, and what was found.
+func (d *doctor) weekly(m Memory) {
+	const check, remedy = "weekly reconcile", "run: jitaccess reconcile"
+	last := m.Reconciliation.Last
+	began, ended := m.Reconciliation.Round.Began.UTC().Format(time.RFC3339), last.Ended.UTC().Format(time.RFC3339)
+	switch {
+	case !m.Weekly:
+		d.warn(check, "WEEKLY_RECONCILE is false: nobody is told where access that stands and what is remembered differ",
+			"set WEEKLY_RECONCILE=true, or have jitaccess reconcile run by something else")
+		return
+	case m.Reconciliation.Round.Began.IsZero():
+		d.ok(check, "the service has not swept with this ledger yet; the first is a week after it does")
+	case last.Began.IsZero() && !m.Reconciliation.UnderWay():
+		d.ok(check, "there was none yet; the first is a week after %s", began)
+	case last.Began.IsZero():
+		d.ok(check, "the first is under way since %s", began)
+	case last.Differences > 0:
+		d.warn(check, fmt.Sprintf("the last ended %s and found %d differences", ended, last.Differences), remedy)
+	case last.Whole():
+		d.ok(check, "the last ended %s, looked at %d resources and found all as it is remembered", ended, last.Looked)
+	}
+	if !last.Whole() {
+		d.warn(check, fmt.Sprintf("the last, which ended %s, has not looked at everything: %d resources were looked at, and %d could not be read",
+			ended, last.Looked, last.Unread), remedy)
+	}
+	if !slices.ContainsFunc(d.Settings.Requests.Admins, func(who string) bool {
+		return strings.HasPrefix(who, "user:") || strings.HasPrefix(who, access.GroupPrefix)
+	}) {
+		d.warn(check, "ADMINS names no person and no group, so that nobody is told what it finds; the log and health/ready have it",
+			"name somebody in ADMINS")
+	}
 }

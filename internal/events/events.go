@@ -28,6 +28,8 @@ const (
 	AddReviewers = "api.addReviewers"
 	// UnknownGrant is a grant that stands and that nobody here has made.
 	UnknownGrant = "grant.unknown"
+	// Reconcile is that all that stands was held against what is remembered.
+	Reconcile = "ledger.reconcile"
 	// These need a ledger. The last four are what time brings about.
 	Withdraw = "api.withdrawRequest"
 	Remind   = "api.remind"

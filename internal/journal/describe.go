@@ -48,6 +48,8 @@ var forms = map[access.Action]struct{ event, severity, message string }{
 	access.ApplicationDropped: {events.Application, severityInfo, "{actor} dropped a change of application {application}: {change}"},
 	access.ApplicationAlone: {events.Application, severityAlert,
 		"{actor} changed application {application}, and nobody else could have agreed: {change}"},
+	access.Reconciled: {events.Reconcile, severityInfo,
+		"What stands was held against what is remembered: {differences} differences on {looked} resources{short}"},
 	access.ActionRefused: {events.Refuse, severityError, "{actor} was refused ({trying}) for {what}"},
 }
 
@@ -65,6 +67,9 @@ func describe(e access.Event) line {
 	}
 	if e.Action == access.GrantTakenIn && e.Err != nil { // why a rule would not have let it be made
 		form.severity = severityAlert
+	}
+	if e.Action == access.Reconciled && (e.Round.Differences > 0 || !e.Round.Whole()) {
+		form.severity = severityWarning
 	}
 	l := line{Severity: form.severity, Message: message(form.message, e), Labels: requestLabels(e)}
 	l.Labels["event"] = form.event
@@ -130,6 +135,12 @@ func requestLabels(e access.Event) map[string]string {
 	if e.Decision.Evidence != nil {
 		set("passkey", access.CredentialID(e.Decision.Evidence.Credential))
 	}
+	if round := e.Round; !round.Began.IsZero() {
+		set("differences", strconv.Itoa(round.Differences))
+		set("looked", strconv.Itoa(round.Looked))
+		set("unread", strconv.Itoa(round.Unread))
+		set("whole", strconv.FormatBool(round.Whole()))
+	}
 	set("bounced", scrub(string(e.Bounce.To)))
 	set("status", scrub(e.Bounce.Status))
 	set("said", scrub(e.Bounce.Text))
@@ -170,7 +181,21 @@ func message(form string, e access.Event) string {
 		"{span}", minutes(span)+" minutes",
 		"{asked}", cmp.Or(people(r.Reviewers), "nobody by name"), "{partly}", partly(e.Outcomes), "{passkey}", strconv.Quote(e.Passkey),
 		"{application}", strconv.Quote(e.Change.Application), "{change}", strings.Join(e.Change.What, ", "),
+		"{differences}", strconv.Itoa(e.Round.Differences), "{looked}", strconv.Itoa(e.Round.Looked), "{short}", short(e.Round),
 		"{bounced}", strconv.Quote(scrub(string(e.Bounce.To))), "{trying}", string(e.Trying)).Replace(form)
+}
+
+// short is what was not looked at, for the end of a sentence.
+func short(r access.Round) string {
+	switch {
+	case r.Short:
+		return ", and it was cut short"
+	case r.Partial:
+		return ", and not all could be listed"
+	case r.Unread > 0:
+		return fmt.Sprintf(", and %d could not be read", r.Unread)
+	}
+	return ""
 }
 
 // repeated is whether all of it stood before. It keeps the event of a grant, since the

@@ -175,6 +175,9 @@ type noticeForm struct {
 	BaseURL   string             `json:"base_url,omitempty"`
 	Passkey   *passkeyForm       `json:"passkey,omitempty"`
 	Change    *changeForm        `json:"change,omitempty"`
+	// Round and Differences are of a reconciliation.
+	Round       *roundForm       `json:"round,omitempty"`
+	Differences []differenceForm `json:"differences,omitempty"`
 }
 
 // changeForm is a change of an application as a notice has it.
@@ -455,6 +458,9 @@ func encodeNotice(n access.Notice) ([]byte, error) {
 	if n.Change.Application != "" {
 		f.Change = new(changeForm(n.Change))
 	}
+	if !n.Round.Began.IsZero() {
+		f.Round, f.Differences = new(roundTo(n.Round)), access.Each(n.Differences, differenceTo)
+	}
 	return json.Marshal(f)
 }
 
@@ -463,7 +469,7 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return access.Notice{}, err
 	}
-	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles)) > maxItems ||
+	if max(len(f.To), len(f.CC), len(f.Left)/4, len(f.Declined), len(f.Outcomes), len(f.Roles), len(f.Differences)) > maxItems ||
 		f.Change != nil && len(f.Change.What) > maxItems {
 		return access.Notice{}, errTooMany
 	}
@@ -484,6 +490,9 @@ func decodeNotice(data []byte) (access.Notice, error) {
 	}
 	if f.Change != nil {
 		n.Change = access.ApplicationChange(*f.Change)
+	}
+	if f.Round != nil {
+		n.Round, n.Differences = access.Round(*f.Round), access.Each(f.Differences, differenceFrom)
 	}
 	return n, nil
 }

@@ -64,6 +64,9 @@ func (m *Mailer) compose(n access.Notice) (letter, error) {
 	if n.Kind.OfApplication() {
 		id, first = fmt.Sprintf("application-%s-%d", n.Change.Application, n.Change.Number), n.Kind
 	}
+	if n.Kind == access.NoticeReconciled {
+		id, first = fmt.Sprintf("reconciled-%d", n.Round.Began.Unix()), n.Kind
+	}
 	thread := m.c.MessageID(id+"."+string(first), m.domain())
 	l := letter{by: facts.By, subject: facts.Subject, date: m.c.Now(), id: thread,
 		body: func() (string, string, error) { return render(facts, m.c.Language.Tag()) }}

@@ -78,6 +78,13 @@ func TestDovecot(t *testing.T) {
 			}
 			first = "application-deployer-2." + string(n.Kind) + "@example.com"
 		}
+		if n.Kind == access.NoticeReconciled {
+			subject, begins, first = "23 differences between access that stands and what is remembered", true,
+				fmt.Sprintf("reconciled-%d.reconciled@example.com", now.Unix())
+			if n.Round.Differences == 0 {
+				subject = "The weekly check of access could not look at everything"
+			}
+		}
 		if a := n.Request.Asking; a.Unlinked {
 			subject = a.Application + " asks to approve " + a.Template
 		} else if !a.IsZero() {

@@ -68,6 +68,8 @@ func (w Writer) Write(n access.Notice) (Facts, error) {
 		return w.passkey(n)
 	case n.Kind.OfApplication():
 		return w.change(n)
+	case n.Kind == access.NoticeReconciled:
+		return w.reconciled(n)
 	}
 	if err := check(n); err != nil {
 		return Facts{}, err

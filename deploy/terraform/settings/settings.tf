@@ -236,6 +236,12 @@ variable "ledger_retention" {
   }
 }
 
+variable "weekly_reconcile" {
+  description = "WEEKLY_RECONCILE: true or false. Whether all access that stands is held once a week against what the database remembers, as jitaccess reconcile does it (docs/ledger.md). ADMINS are told what differs, and what could not be looked at; nothing where all is as it is remembered. It needs DATABASE_URL. When unset: true."
+  type        = bool
+  default     = null
+}
+
 # Who is who
 
 variable "identity" {
@@ -1011,6 +1017,7 @@ locals {
     DATABASE_URL                     = var.database_url
     SIGNING_KEY                      = var.signing_key
     LEDGER_RETENTION                 = var.ledger_retention
+    WEEKLY_RECONCILE                 = var.weekly_reconcile
     IDENTITY                         = var.identity
     IDENTITY_AUDIENCE                = var.identity_audience
     IDENTITY_MAX_AGE                 = var.identity_max_age

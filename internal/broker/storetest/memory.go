@@ -48,6 +48,7 @@ var memory = []struct {
 	{"a link from before is imported once", imports},
 	{"what stands and was not made here is taken in once", takenIn},
 	{"a doubt stands until it is taken back", doubts},
+	{"how far the weekly reconciliation is, is known to all, each step once", reconciliations},
 	{"the head changes with whatever is recorded", heads},
 	{"who gives up waiting changes nothing", givenUp},
 	{"that a mail came back is recorded once, with its notice, and keeps nobody from deciding", bounced},
@@ -348,6 +349,62 @@ func doubts(t *testing.T, f Fixture, again broker.Memory) {
 			t.Errorf("%q, %v; want %q", got, err, why)
 		}
 		f.Advance(time.Second)
+	}
+}
+
+func reconciliations(t *testing.T, f Fixture, again broker.Memory) {
+	ctx := context.Background()
+	kept := func(m broker.Memory, want access.Reconciliation) {
+		t.Helper()
+		if got, err := m.Reconciliation(ctx); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+	kept(again, access.Reconciliation{})
+	now := f.Now().UTC().Truncate(time.Second)
+	r := access.Reconciliation{Step: 1, At: now, Round: access.Round{Began: now}}
+	for _, change := range []func(){
+		func() {},
+		func() {
+			r.After, r.Unread = "projects/b", []access.Resource{"projects/a"}
+			r.Found = []access.Difference{{Kind: access.OtherWindow, ID: "mpa-1", Resource: "projects/b"}}
+			r.Round.Looked, r.Round.Unread, r.Round.Partial, r.Round.Differences = 1, 1, true, 1
+		},
+		func() { r.All, r.Round.Short, r.Round.Ended = true, true, now.Add(time.Minute); r.Last = r.Round },
+	} {
+		change()
+		if err := f.memory().KeepReconciliation(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		kept(f.memory(), r)
+		kept(again, r)
+		r.Step, r.At = r.Step+1, r.At.Add(time.Second)
+	}
+	// What two instances keep as the same step is the first's, with what is to be told of it.
+	notice := func(id string) access.Notice {
+		return access.Notice{ID: id, Kind: access.NoticeReconciled, Did: access.Reconciled, At: now, To: []access.Principal{"dan@example.com"},
+			Later: true, Round: r.Last, Differences: []access.Difference{{Kind: access.TooLong, ID: "mpa-1", Resource: "projects/b",
+				Principal: "ana@example.com", Roles: []string{"roles/viewer"}}}}
+	}
+	first, second := r, r
+	first.After, second.After = "projects/first", "projects/second"
+	err := f.memory().KeepReconciliation(ctx, first, notice("one"))
+	if err = errors.Join(err, again.KeepReconciliation(ctx, second, notice("two"))); err != nil {
+		t.Fatal(err)
+	}
+	kept(again, first)
+	f.Advance(time.Minute)
+	var told []access.Notice
+	for m, err := range again.Take(ctx, f.Now(), time.Minute, 10, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, m.Notice)
+	}
+	want := notice("one")
+	want.Later = false
+	if len(told) != 1 || told[0].ID != want.ID || told[0].Round != want.Round || !reflect.DeepEqual(told[0].Differences, want.Differences) {
+		t.Errorf("to be told: %+v, want %+v", told, want)
 	}
 }
 

@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"jitaccess/internal/access"
+)
+
+// kindReconciliation is of notes that say how far the weekly reconciliation is. They are not
+// signed: nobody gets access by one.
+const kindReconciliation = "reconciliation"
+
+// aheadMost is how far the clocks of two instances may differ; what was kept later than that is
+// nobody's.
+const aheadMost = time.Hour
+
+// reconciliationForm is the body of such a note. It names nobody.
+type reconciliationForm struct {
+	Step   int               `json:"step"`
+	Round  roundForm         `json:"round"`
+	After  access.Resource   `json:"after,omitempty"`
+	All    bool              `json:"all,omitempty"`
+	Found  []differenceForm  `json:"found,omitempty"`
+	Unread []access.Resource `json:"unread,omitempty"`
+	Last   roundForm         `json:"last"`
+}
+
+type roundForm struct {
+	Began       time.Time `json:"began,omitzero"`
+	Ended       time.Time `json:"ended,omitzero"`
+	Looked      int       `json:"looked,omitempty"`
+	Unread      int       `json:"unread,omitempty"`
+	Partial     bool      `json:"partial,omitempty"`
+	Short       bool      `json:"short,omitempty"`
+	Differences int       `json:"differences,omitempty"`
+}
+
+// differenceForm is a difference, in a notice with whose it is.
+type differenceForm struct {
+	Kind      access.DifferenceKind `json:"kind"`
+	ID        string                `json:"id,omitempty"`
+	Resource  access.Resource       `json:"resource"`
+	Principal access.Principal      `json:"principal,omitempty"`
+	Roles     []string              `json:"roles,omitempty"`
+	Why       string                `json:"why,omitempty"`
+}
+
+func roundTo(r access.Round) roundForm {
+	r.Began, r.Ended = asKept(r.Began), asKept(r.Ended)
+	return roundForm(r)
+}
+
+// asKept is a time as it is read again.
+func asKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func differenceTo(d access.Difference) differenceForm   { return differenceForm(d) }
+func differenceFrom(f differenceForm) access.Difference { return access.Difference(f) }
+
+// KeepReconciliation implements broker.Memory.
+func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation, notices ...access.Notice) error {
+	body, err := json.Marshal(reconciliationForm{r.Step, roundTo(r.Round), r.After, r.All, access.Each(r.Found, differenceTo), r.Unread,
+		roundTo(r.Last)})
+	if err != nil {
+		return access.AsError(err)
+	}
+	messages, err := keptOf(notices, "", r.At)
+	if err != nil {
+		return err
+	}
+	id := fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step)
+	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindReconciliation, ID: id, Made: asKept(r.At), Body: body}, messages...))
+}
+
+// Reconciliation implements broker.Memory. What cannot be read, or was not made yet, is as if it
+// were not there.
+func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, error) {
+	if s.c.Unready != nil {
+		if why := s.c.Unready(); why != nil {
+			return access.Reconciliation{}, why
+		}
+	}
+	notes, err := s.c.Home.Notes(ctx, kindReconciliation, 10)
+	latest := s.c.Now().Add(aheadMost)
+	for _, n := range notes {
+		var f reconciliationForm
+		if json.Unmarshal(n.Body, &f) != nil || max(len(f.Found), len(f.Unread)) > maxItems ||
+			n.Made.After(latest) || f.Round.Began.After(latest) {
+			continue
+		}
+		return access.Reconciliation{Step: f.Step, At: n.Made, Round: access.Round(f.Round), After: f.After, All: f.All,
+			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last)}, nil
+	}
+	return access.Reconciliation{}, unavailable(err)
+}
