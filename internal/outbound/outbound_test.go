@@ -132,7 +132,9 @@ func TestOtherCallsAreObserved(t *testing.T) {
 	type key struct{}
 	var heard []string
 	ctx := outbound.WithObserver(context.WithValue(t.Context(), key{}, "seen"), func(ctx context.Context, api, what string) func(int) {
-		return func(status int) { heard = append(heard, fmt.Sprint(api, " ", what, " ", status, " ", ctx.Value(key{}))) }
+		return func(status int) {
+			heard = append(heard, fmt.Sprint(api, " ", what, " ", status, " ", ctx.Value(key{})))
+		}
 	})
 	for _, err := range []error{nil, errors.New("canary")} {
 		outbound.Begin(ctx, "database", "read")(outbound.Status(err))

@@ -124,7 +124,9 @@ func (c *collector) config(t testing.TB, outcomes map[string]int) tracing.Config
 
 func noHeaders(context.Context) (http.Header, error) { return nil, nil }
 
-func attribute(key string, value any) tracing.Attribute { return tracing.Attribute{Key: key, Value: value} }
+func attribute(key string, value any) tracing.Attribute {
+	return tracing.Attribute{Key: key, Value: value}
+}
 
 // What is sent is what official definitions read, in either form.
 func TestWhatIsSentIsOTLP(t *testing.T) {
@@ -140,7 +142,9 @@ func TestWhatIsSentIsOTLP(t *testing.T) {
 			config := c.config(t, outcomes)
 			config.JSON, config.Gzip = form.json, form.gzip
 			config.Resource = []tracing.Attribute{attribute("service.name", "jit \"access\" <é>")}
-			config.Headers = func(context.Context) (http.Header, error) { return http.Header{"Authorization": {"Bearer canary"}}, nil }
+			config.Headers = func(context.Context) (http.Header, error) {
+				return http.Header{"Authorization": {"Bearer canary"}}, nil
+			}
 			config.Now = func() time.Time { at = at.Add(time.Second); return at }
 			tracer := tracing.New(config)
 			said := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
@@ -630,4 +634,3 @@ func BenchmarkSpan(b *testing.B) {
 		}
 	}
 }
-
