@@ -67,7 +67,7 @@ var layering = []rule{
 	{of: []string{"internal/shadow"}, mayImport: []string{"internal/access", "internal/gcp/condition", "internal/loopback", "internal/outbound"}},
 	// It looks at a deployment from above, and only cmd knows it.
 	{of: []string{"internal/doctor"}, mayImport: []string{"internal/access", "internal/config", "internal/gcp", "internal/gcp/iampolicy",
-		"internal/identity", "internal/jose", "internal/notice", "internal/outbound"}},
+		"internal/identity", "internal/jose", "internal/notice", "internal/outbound", "internal/tracing"}},
 	{of: []string{"internal/client"}, mayImport: []string{"internal/loopback", "internal/outbound"}},
 	{of: []string{"internal/config"}, mayImport: []string{"internal/access", "internal/addressmap", "internal/gcp/quota", "internal/gcp/resourcename",
 		"internal/loopback", "internal/redact", "internal/words"}},

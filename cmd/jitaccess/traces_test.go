@@ -202,6 +202,7 @@ func TestTracesTellWhatHappens(t *testing.T) {
 	}
 	refused := w.api(alice, decideURL(ref), dict{})
 	w.page(alice, "/canary/of/nobody")
+	w.call(alice, "CANARY", "/", "")
 	w.flush()
 
 	home := last(t, c.named("GET /"))
