@@ -7,18 +7,22 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/config"
+	"jitaccess/internal/porttest"
 )
 
 // everyTrace takes the traces of all stories that the tests have, and looks at each of them.
@@ -112,6 +116,15 @@ var knownRoutes, knownCodes = sync.OnceValue(func() map[string]bool {
 	return known
 })
 
+// knownActions are what happens in spans.
+var knownActions = sync.OnceValue(func() map[string]bool {
+	known := map[string]bool{}
+	for _, action := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+ +Action = "([a-z -]+)"`).FindAllStringSubmatch(readSource("../../internal/access/record.go"), -1) {
+		known[action[1]] = true
+	}
+	return known
+})
+
 // tells is what a span tells that it must not; empty for nothing.
 func tells(s *tracev1.Span) string {
 	name, route := s.Name, false
@@ -134,7 +147,7 @@ func tells(s *tracev1.Span) string {
 		}
 	}
 	for _, e := range s.Events {
-		if !regexp.MustCompile(`^[a-z0-9 .,-]{3,60}$`).MatchString(e.Name) {
+		if !knownActions()[e.Name] {
 			return fmt.Sprintf("the event %q", e.Name)
 		}
 		if why := tells(&tracev1.Span{Name: "ask", Attributes: e.Attributes}); why != "" {
@@ -400,4 +413,103 @@ func readSource(path string) string {
 		panic(err)
 	}
 	return string(text)
+}
+
+// At the end of the process what was traced is handed on, before the next five seconds are over.
+func TestWhatIsTracedIsHandedOnAtTheEnd(t *testing.T) {
+	c := &traceCollector{}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	w := newWorld(t, surroundings{})
+	env := w.Env(map[string]string{"PORT": porttest.Free(t), "OTEL_EXPORTER_OTLP_ENDPOINT": server.URL})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	var out lockedBuffer
+	go func() { done <- run(ctx, nil, env, &out, &out) }()
+	for status := 0; status != http.StatusOK; {
+		status, _ = get(t, "http://127.0.0.1:"+env("PORT")+"/health/ready")
+	}
+	stop()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit status %d:\n%s", code, out.String())
+	}
+	if len(c.named("GET /health/ready")) == 0 {
+		t.Error("the last request is not traced")
+	}
+	c.judge(t)
+}
+
+// A job that sweeps does so too.
+func TestAJobHandsOnWhatItTraced(t *testing.T) {
+	c := &traceCollector{}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	p := newCluster(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": server.URL})
+	p.stop()
+	var out lockedBuffer
+	if code := run(t.Context(), []string{"sweep"}, func(name string) string { return p.environment[name] }, &out, &out); code != exitOK {
+		t.Fatalf("exit status %d:\n%s", code, out.String())
+	}
+	if swept := c.named("sweep"); len(swept) == 0 || len(c.named("survey")) == 0 || !slices.Contains(c.below(last(t, swept)), "database read") {
+		t.Error("the sweep is not traced")
+	}
+	c.judge(t)
+}
+
+// What must not be in a trace is found there: in every place, of every kind.
+func TestWhatMustNotBeInATraceIsFound(t *testing.T) {
+	text := func(key, value string) *commonv1.KeyValue {
+		return &commonv1.KeyValue{Key: key, Value: &commonv1.AnyValue{Value: &commonv1.AnyValue_StringValue{StringValue: value}}}
+	}
+	good := func() *tracev1.Span {
+		return &tracev1.Span{Name: "GET /access/*", Attributes: []*commonv1.KeyValue{text(attributeRoute, "/access/*"), text(attributeMethod, "GET")},
+			Events: []*tracev1.Span_Event{{Name: "approved", Attributes: []*commonv1.KeyValue{text(attributeError, "not-eligible")}}}}
+	}
+	if why := tells(good()); why != "" {
+		t.Error(why)
+	}
+	for name, plant := range map[string]func(s *tracev1.Span){
+		"a path for a route":     func(s *tracev1.Span) { s.Attributes[0] = text(attributeRoute, "/access/projects/canary") },
+		"a path in the name":     func(s *tracev1.Span) { s.Name = "GET /access/projects/canary" },
+		"a query":                func(s *tracev1.Span) { s.Name = "GET /access/*?activation=canary" },
+		"a person":               func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text("enduser.id", alice)) },
+		"an address":             func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text("url.full", "http://x/")) },
+		"a method of one's own":  func(s *tracev1.Span) { s.Attributes[1] = text(attributeMethod, "CANARY") },
+		"a justification":        func(s *tracev1.Span) { s.Events[0].Name = "restore the backup" },
+		"a person in an event":   func(s *tracev1.Span) { s.Events[0].Attributes[0] = text(attributeError, alice) },
+		"a text for a status":    func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text(attributeStatus, "canary")) },
+		"a host for an API":      func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text(attributeAPI, "hooks.example.com")) },
+		"a project for a call":   func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text(attributeCall, "shop-prod")) },
+		"a request's number":     func(s *tracev1.Span) { s.Attributes = append(s.Attributes, text(attributeIncident, "jitr-0123456789")) },
+		"a message of a failure": func(s *tracev1.Span) { s.Status = &tracev1.Status{Message: "canary"} },
+		"somebody's state":       func(s *tracev1.Span) { s.TraceState = "canary=1" },
+		"an unknown name":        func(s *tracev1.Span) { s.Name, s.Attributes = "canary", nil },
+	} {
+		s := good()
+		if plant(s); tells(s) == "" {
+			t.Errorf("%s is not found", name)
+		}
+	}
+}
+
+// Each action of the broker that changes something is observed: those that are not are named here.
+func TestEachActionIsObserved(t *testing.T) {
+	reads := strings.Fields(`Admin Administration Auditor Cautions Choose Counts DamagedPasskeys Eligible Extension ForApplication History HasReconciled Keyless
+		MoreReviewers Named NotStanding Offer PasskeyList Reconcile Resources Reviewers SecondAdmin Show Signing Timeline`)
+	context, observed := reflect.TypeFor[context.Context](), 0
+	for m := range reflect.TypeFor[observedBroker]().Methods() {
+		if m.Type.NumIn() < 2 || m.Type.In(1) != context {
+			continue
+		}
+		file, _ := runtime.FuncForPC(m.Func.Pointer()).FileLine(m.Func.Pointer())
+		switch passed := file == "<autogenerated>"; {
+		case passed != slices.Contains(reads, m.Name):
+			t.Errorf("%s: observed is %v", m.Name, !passed)
+		case !passed:
+			observed++
+		}
+	}
+	if observed != len(spanNames) {
+		t.Errorf("%d actions are observed, and there are %d names", observed, len(spanNames))
+	}
 }

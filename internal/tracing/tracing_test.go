@@ -521,15 +521,18 @@ func TestTheEnd(t *testing.T) {
 	})
 	// And whoever is down costs none.
 	synctest.Test(t, func(t *testing.T) {
-		outcomes := map[string]int{}
+		calls, outcomes := 0, map[string]int{}
 		config := (&collector{t: t}).bare(outcomes)
-		config.Client = outbound.Client("otlp", transport(func(r *http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }))
+		config.Client = outbound.Client("otlp", transport(func(r *http.Request) (*http.Response, error) {
+			calls++
+			return nil, errors.New("connection refused")
+		}))
 		tracer := tracing.New(config)
 		end(t.Context(), tracer, 2000)
 		began := time.Now()
 		tracer.Close(t.Context())
-		if took := time.Since(began); took != 0 || outcomes[tracing.Dropped] != 2000 {
-			t.Errorf("it took %v, %v", took, outcomes)
+		if took := time.Since(began); took != 0 || calls != 1 || outcomes[tracing.Dropped] != 2000 {
+			t.Errorf("it took %v and %d calls, %v", took, calls, outcomes)
 		}
 	})
 }
