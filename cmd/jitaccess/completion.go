@@ -4,8 +4,9 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // completion prints what a shell needs to complete commands and their options, which is to ask this
@@ -120,13 +121,13 @@ func completed(words []string) (all []completion) {
 	return all
 }
 
-var operatorCommand = regexp.MustCompile(`(?m)^  jitaccess \[?([a-z]+)`)
+var operatorCommand = lazyregexp.New(`(?m)^  jitaccess \[?([a-z]+)`)
 
 // operatorCommands are those that run or look at a service, as the usage begins with them.
 func operatorCommands() []string {
 	text, _, _ := strings.Cut(usage, "\n\n")
 	var all []string
-	for _, found := range operatorCommand.FindAllStringSubmatch(text, -1) {
+	for _, found := range operatorCommand().FindAllStringSubmatch(text, -1) {
 		if len(all) == 0 || found[1] != all[len(all)-1] {
 			all = append(all, found[1])
 		}

@@ -25,6 +25,7 @@ import (
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/passkey"
+	"jitaccess/internal/tracing"
 )
 
 // runDoctor looks whether a deployment has what it needs. It exits with 1 if
@@ -129,6 +130,9 @@ func examine(ctx context.Context, env func(string) string, to recipients, roots 
 			}
 			return m, err
 		}
+	}
+	if c.Traces.Used() {
+		dc.Traces = tracing.New(tracesTo(c, google, wallClock)).Probe
 	}
 	if signsHere(c) {
 		dc.Passkeys = func(ctx context.Context) (doctor.Passkeys, error) { return examinePasskeys(ctx, c, google, live) }

@@ -81,7 +81,7 @@ func (s *sweeper) hear(ctx context.Context) {
 
 // heard reads the mailbox, and says in the log why it could not.
 func (s *sweeper) heard(ctx context.Context, read func(context.Context) error) {
-	if err := read(ctx); err != nil && ctx.Err() == nil {
+	if err := read(s.observing.calls(ctx)); err != nil && ctx.Err() == nil {
 		s.log.Warn("the mailbox to which mails come back could not be read", "event", events.MailWarning, "error", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/application/managed"
-	"jitaccess/internal/broker"
 	"jitaccess/internal/callback"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
@@ -21,7 +20,7 @@ import (
 )
 
 // administrators are those of the broker, which is made after what they manage.
-type administrators struct{ *broker.Broker }
+type administrators struct{ observedBroker }
 
 // newManaged makes the applications that are managed by page; nil where they cannot be: without a
 // ledger, a key of one's own that signs there, or SEAL_KEY.
@@ -67,7 +66,7 @@ func newSealer(ctx context.Context, c *config.Config, google *cloud) (*seal.Seal
 }
 
 // appPages are what the pages of applications show; nil without a ledger, where there are none.
-func appPages(c *config.Config, all *applications, byPage *managed.Registry, requests *broker.Broker) *server.Apps {
+func appPages(c *config.Config, all *applications, byPage *managed.Registry, requests observedBroker) *server.Apps {
 	if c.Ledger.Database.IsZero() {
 		return nil
 	}

@@ -9,13 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
 	"jitaccess/internal/events"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/metrics"
-	"jitaccess/internal/outbound"
 )
 
 // scrapeTime bounds what is asked of the ledger for a scraper.
@@ -24,8 +22,9 @@ const scrapeTime = time.Second
 // refusalsEvery is how often it is said in the log that scrapers are refused, at most.
 const refusalsEvery = time.Minute
 
-// newMetrics makes what is told of the service; nil where nobody reads it.
-func newMetrics(c *config.Config, store *ledger.Store, policyRead func() time.Time, k clock) *metrics.Service {
+// newMetrics makes what is told of the service; nil where nobody reads it. kept is the ledger, or
+// nil; it and policyRead are asked when somebody reads.
+func newMetrics(c *config.Config, kept func() *ledger.Store, policyRead func() time.Time, k clock) *metrics.Service {
 	if c.Metrics.Address == "" {
 		return nil
 	}
@@ -37,6 +36,7 @@ func newMetrics(c *config.Config, store *ledger.Store, policyRead func() time.Ti
 			}
 		}
 		age(metrics.PolicyAge, policyRead())
+		store := kept()
 		if store == nil {
 			return read
 		}
@@ -51,41 +51,6 @@ func newMetrics(c *config.Config, store *ledger.Store, policyRead func() time.Ti
 		age(metrics.OutboxAge, oldest)
 		age(metrics.SweepAge, swept)
 		return read
-	})
-}
-
-// counting is a journal of which the events are counted once they are recorded.
-type counting struct {
-	broker.Journal
-	metrics *metrics.Service
-}
-
-func (c counting) Record(ctx context.Context, e access.Event) error {
-	err := c.Journal.Record(ctx, e)
-	if err == nil {
-		c.metrics.Event(e)
-	}
-	return err
-}
-
-// observing has calls to others counted that are made with the context.
-func observing(ctx context.Context, m *metrics.Service) context.Context {
-	if m == nil {
-		return ctx
-	}
-	return outbound.WithObserver(ctx, func(api string) func(int) {
-		began := time.Now()
-		return func(status int) { m.Call(api, status, time.Since(began)) }
-	})
-}
-
-// observingRequests has calls to others counted that requests lead to.
-func observingRequests(m *metrics.Service, next http.Handler) http.Handler {
-	if m == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(observing(r.Context(), m)))
 	})
 }
 
@@ -115,26 +80,14 @@ func forScrapers(ctx context.Context, c *config.Config, google *cloud, m *metric
 	}), nil
 }
 
-// countsAnswers counts requests; nil where nobody reads that.
-func countsAnswers(m *metrics.Service) func(*http.Request, string, int, time.Duration) {
-	if m == nil {
-		return nil
-	}
-	return func(r *http.Request, route string, status int, took time.Duration) {
-		m.HTTP(r.Method, route, status, took)
-	}
-}
-
 // policyRead is when a policy was last read; zero where none is.
-func policyRead(p broker.Policy) func() time.Time {
-	return func() time.Time {
-		if live, ok := p.(*livePolicy); ok {
-			if at := live.succeeded.Load(); at != nil {
-				return *at
-			}
+func policyRead(p broker.Policy) time.Time {
+	if live, ok := p.(*livePolicy); ok {
+		if at := live.succeeded.Load(); at != nil {
+			return *at
 		}
-		return time.Time{}
 	}
+	return time.Time{}
 }
 
 // listenForScrapers is where they come; nil where none do.

@@ -102,9 +102,9 @@ func BenchmarkMetrics(b *testing.B) {
 	var log lockedBuffer
 	s := metered(b, newWorld(b, surroundings{measured: true}), &log)
 	for i := range 10_000 {
-		s.counted.Event(access.Event{Action: access.RequestMade, Request: access.Request{Kind: access.Self, Resource: access.Resource(fmt.Sprint("projects/p", i))}})
-		s.counted.HTTP(http.MethodGet, "/access/*", http.StatusOK, 0)
-		s.counted.Call("cloudresourcemanager", http.StatusOK, 0)
+		s.observing.metrics.Event(access.Event{Action: access.RequestMade, Request: access.Request{Kind: access.Self, Resource: access.Resource(fmt.Sprint("projects/p", i))}})
+		s.observing.metrics.HTTP(http.MethodGet, "/access/*", http.StatusOK, 0)
+		s.observing.metrics.Call("cloudresourcemanager", http.StatusOK, 0)
 	}
 	for b.Loop() {
 		if got := scrape(s, scraperToken); got.Code != http.StatusOK {

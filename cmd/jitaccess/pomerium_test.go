@@ -58,7 +58,8 @@ func newCluster(t *testing.T, environment map[string]string) *cluster {
 	p.proxy.Start()
 	t.Cleanup(p.proxy.Close)
 	p.environment = map[string]string{"API_USER_TOKEN": p.zero.RefreshToken(), "CLUSTER_ID": p.zero.Cluster(), "ORGANIZATION_ID": p.zero.Organization(),
-		"JWKS_ENDPOINT": p.proxy.URL + pomerium.KeysPath, "JITACCESS_POMERIUM_ENDPOINT": p.api.URL}
+		"JWKS_ENDPOINT": p.proxy.URL + pomerium.KeysPath, "JITACCESS_POMERIUM_ENDPOINT": p.api.URL, "OTEL_EXPORTER_OTLP_ENDPOINT": everyTrace().url}
+	t.Cleanup(func() { everyTrace().judge(t) })
 	maps.Copy(p.environment, environment)
 	p.restart(nil)
 	t.Cleanup(func() { p.stop() })
@@ -76,11 +77,16 @@ func (p *cluster) restart(change map[string]string) {
 	}
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
-	handler, err := start(ctx, c, nil, clock{now: p.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) }}, p.log)
+	s, err := start(ctx, c, nil, clock{now: p.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) }}, p.log)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.service.open(handler)
+	p.service.open(s)
+	cancel := p.stop
+	p.stop = func() {
+		cancel()
+		s.observing.end(context.Background())
+	}
 }
 
 // as sends a request through the proxy as somebody, as a browser does: a form where there is

@@ -24,7 +24,6 @@ import (
 	"jitaccess/internal/journal"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/mail"
-	"jitaccess/internal/metrics"
 	"jitaccess/internal/notice"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/policy"
@@ -52,6 +51,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 		return failed(stderr, exitFailure, err)
 	}
 	gate := &gate{}
+	var started atomic.Pointer[service]
 	stopped := make(chan error, 3)
 	httpServer := newHTTPServer(gate)
 	go func() { stopped <- httpServer.Serve(listener) }()
@@ -61,6 +61,7 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 			stopped <- err
 			return
 		}
+		started.Store(s)
 		gate.open(s)
 		if scraped != nil {
 			stopped <- serveMetrics(ctx, scraped, s.metrics)
@@ -77,6 +78,9 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	defer cancel()
 	if closing := httpServer.Shutdown(shutdown); err == nil {
 		err = closing
+	}
+	if s := started.Load(); s != nil {
+		s.observing.end(shutdown)
 	}
 	if err != nil && ctx.Err() == nil {
 		return failed(stderr, exitFailure, err)
@@ -138,7 +142,6 @@ func start(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock,
 			if err != nil {
 				return nil, err
 			}
-			ctx = observing(ctx, s.counted)
 			go s.sweeper.run(ctx)
 			go s.sweeper.hear(ctx)
 			return s, nil
@@ -193,9 +196,9 @@ type service struct {
 	http.Handler
 	sweeper *sweeper
 	broker  *broker.Broker
-	// metrics answers scrapers, of what is counted; both are nil where there are none.
-	metrics http.Handler
-	counted *metrics.Service
+	// metrics answers scrapers; nil where there are none.
+	metrics   http.Handler
+	observing *observing
 }
 
 // build makes everything once, from the bottom to the top. platform is nil where Google Cloud
@@ -215,8 +218,16 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		logger.Warn(warning, "event", events.Startup)
 	}
 
-	memory, err := remember(ctx, c, google, logger, k)
+	var memory memories
+	var terms broker.Policy
+	observed := newObserving(ctx, c, google, logger, k, func() *ledger.Store { return memory.ledger },
+		func() time.Time { return policyRead(terms) })
+	ctx = observed.calls(ctx)
+	scrapers, err := forScrapers(ctx, c, google, observed.metrics, logger, k)
 	if err != nil {
+		return nil, err
+	}
+	if memory, err = remember(ctx, c, google, logger, k); err != nil {
 		return nil, err
 	}
 	warn := func(text string) { logger.Warn(text, "event", events.MailWarning) }
@@ -258,8 +269,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			return nil, err
 		}
 	}
-	terms, current, err := livePolicyOf(ctx, c, google, memory.keeper(), k, logger)
-	if err != nil {
+	var current func() error
+	if terms, current, err = livePolicyOf(ctx, c, google, memory.keeper(), k, logger); err != nil {
 		return nil, err
 	}
 	var providers []broker.Registration
@@ -287,23 +298,15 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if c.Guarded() && unnamed(terms)() {
 		logger.Warn("nobody is named who approves: "+adminAssumptions, "event", events.Startup)
 	}
-	counted := newMetrics(c, memory.ledger, policyRead(terms), k)
-	scrapers, err := forScrapers(ctx, c, google, counted, logger, k)
-	if err != nil {
-		return nil, err
-	}
 	ports := broker.Config{
 		Providers: providers, Store: memory.store, Origin: c.Server.PublicURL,
-		Journal: log, Notifier: newCallbacks(c, notifier, apps, hub, k),
+		Journal: observed.journal(log), Notifier: newCallbacks(c, notifier, apps, hub, k),
 		Directory: google.directory(), Claims: c.Identity.GroupsClaim != "", Admins: c.Requests.Admins, Auditors: c.Requests.Auditors,
 		Policy: terms,
 		Now:    k.now, Random: rand.Reader,
 	}
 	if byPage != nil {
 		ports.Managed = byPage
-	}
-	if counted != nil {
-		ports.Journal = counting{log, counted}
 	}
 	if c.Mail.AddressMapping != nil {
 		ports.Mailed = c.Mail.AddressMapping.Address
@@ -314,13 +317,14 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			return nil, err
 		}
 	}
-	requests := broker.New(durablePorts(ports))
-	admins.Broker = requests
+	requests := observedBroker{broker.New(durablePorts(ports)), observed}
+	admins.observedBroker = requests
 	box, err := newMailbox(c, sends, marks, google, k, warn, requests.Bounced)
 	if err != nil {
 		return nil, err
 	}
-	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform, weekly: c.Ledger.Reconciled}
+	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform,
+		weekly: c.Ledger.Reconciled, observing: observed}
 	if box != nil {
 		sweeps.mailbox = box
 	}
@@ -329,14 +333,13 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		sweeps.skew, account = google.Skew, google.ServiceAccount
 	}
 	handler, err := server.New(server.Config{
-		Answered: countsAnswers(counted),
-		Broker:   requests,
+		Observe: observed.request(), Broker: requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
 		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
 		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, box, c, account}, told), Apps: appPages(c, apps, byPage,
 			requests), Version: version,
-		Log: logger, Incident: journal.WithIncident, Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
+		Log: logger, Incident: observed.incident(journal.WithIncident), Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),
 		Ready: func(ctx context.Context) map[string]error {
 			checks := map[string]error{}
 			if in.ready != nil {
@@ -368,7 +371,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	logger.Info("started", append(started, "platform", c.Platform.String(), "identity", in.method, "channels", notifier.String(),
 		"mail_login", c.MailLogin().String(), "ledger", memory.ledger != nil, "ledger_key", memory.key, "url", c.Server.PublicURL)...)
-	return &service{journal.Trace(observingRequests(counted, sweeps.beside(handler))), sweeps, requests, scrapers, counted}, nil
+	return &service{journal.Trace(sweeps.beside(handler)), sweeps, requests.Broker, scrapers, observed}, nil
 }
 
 // adminAssumptions are what holds where nobody is named who approves.

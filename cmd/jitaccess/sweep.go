@@ -47,6 +47,8 @@ type sweeper struct {
 	log      *slog.Logger
 	clock    clock
 	platform config.Platform
+	// observing may be nil.
+	observing *observing
 
 	// skew is how far the clock is ahead of Google's, and whether that is too far; nil is
 	// not looked at.
@@ -159,6 +161,7 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 			}
 			_, _ = s.survey(ctx)
 			s.reconcile(ctx)
+			s.observing.flush(ctx) // it may stand still from now on
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -262,6 +265,8 @@ func runSweep(ctx context.Context, args []string, env func(string) string, stdou
 		wait := s.sweeper.looking(ctx)
 		err = s.sweeper.all(ctx, stdout)
 		wait()
+		end()
+		s.observing.end(context.WithoutCancel(ctx))
 	}
 	if err != nil {
 		return failed(stderr, exitFailure, err)
@@ -278,6 +283,7 @@ func (s *sweeper) all(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		sum.Finished, sum.Over, sum.Told, sum.Left = sum.Finished+done.Finished, sum.Over+done.Over, sum.Told+done.Told, done.Left
+		s.observing.flush(ctx)
 		if done.Finished+done.Over+done.Told == 0 && !done.More {
 			break
 		}

@@ -39,8 +39,10 @@ type world struct {
 	setup surroundings
 	// service answers at url, or in this process; public is what it takes for its
 	// address, and google where Google answers.
-	service             gate
-	stop                context.CancelFunc
+	service gate
+	stop    context.CancelFunc
+	// flush hands on what was traced.
+	flush               func()
 	url, public, google string
 }
 
@@ -80,6 +82,10 @@ func newWorld(t testing.TB, s surroundings) *world {
 	w.url = server.URL
 	w.public = strings.Replace(w.url, "127.0.0.1", "localhost", 1)
 	w.Environment["PUBLIC_URL"] = w.public
+	if !s.measured {
+		w.Environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = everyTrace().url
+		t.Cleanup(func() { everyTrace().judge(t) })
+	}
 	if s.measured {
 		w.Environment["GOOGLE_QUOTAS"] = unlimited()
 	}
@@ -118,11 +124,17 @@ func (w *world) restart(change map[string]string) {
 	if w.setup.measured {
 		k.sleep, log = sleep, io.Discard
 	}
-	handler, err := start(ctx, c, w.mail.Roots, k, log)
+	s, err := start(ctx, c, w.mail.Roots, k, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.service.open(handler)
+	w.service.open(s)
+	cancel := w.stop
+	w.stop = func() {
+		cancel()
+		s.observing.end(context.Background())
+	}
+	w.flush = func() { s.observing.flush(context.Background()) }
 }
 
 // env is the service's environment with changes.

@@ -40,6 +40,7 @@ func (r *reader) check(c *Config) {
 	r.checkMailbox(c)
 	r.checkChats(c)
 	r.checkMetrics(c)
+	r.checkTraces(c)
 	m := c.Messages
 	r.faultIf(m.Webhooks.IsZero() != m.WebhookKeys.IsZero(), "WEBHOOK_SECRET", "WEBHOOK_URL and WEBHOOK_SECRET go together")
 }

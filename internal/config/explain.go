@@ -120,6 +120,10 @@ func (c *Config) idle(section, name string) string {
 		{section == titleOf[Mailbox]() && name != "IMAP_HOST" && c.Mailbox.Host == "", "without IMAP_HOST no mailbox is read"},
 		{(section == titleOf[Google]() || section == titleOf[Catalog]()) && !c.Google.Used, "Google Cloud is not used"},
 		{strings.HasPrefix(name, "POMERIUM_") && !c.Pomerium.Used(), "Pomerium Zero is not used"},
+		{section == titleOf[Traces]() && name != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" && c.Traces.Endpoint == "",
+			"without OTEL_EXPORTER_OTLP_ENDPOINT nothing is traced"},
+		{section == titleOf[Traces]() && !c.Traces.Used() && name != "OTEL_SDK_DISABLED" && name != "OTEL_TRACES_EXPORTER",
+			"OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says that nothing is traced"},
 		{name == "SLACK_CHANNEL" && c.Chats.SlackToken.IsZero(), "SLACK_TOKEN is not set"},
 	} {
 		if each.so {

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // Refused is why a project is not taken for scratch. Nothing has been written then.
@@ -26,7 +28,7 @@ type project struct {
 func (p project) number() string { return strings.TrimPrefix(p.Name, "projects/") }
 
 // named is how Resource Manager names a project.
-var named = regexp.MustCompile(`^projects/[0-9]+$`)
+var named = lazyregexp.New(`^projects/[0-9]+$`)
 
 // production are the values of labels, or their names, by which people mark what matters.
 var production = []string{"prod", "production", "prd", "live"}
@@ -49,7 +51,7 @@ func (r *run) scratch(ctx context.Context) error {
 		return fmt.Errorf("the project cannot be looked at: %s", a.said())
 	case r.project.ProjectID != r.c.Project:
 		return fmt.Errorf("asked for the project %s, Google answered of %q", r.c.Project, r.project.ProjectID)
-	case !named.MatchString(r.project.Name):
+	case !named().MatchString(r.project.Name):
 		return fmt.Errorf("the project %s has no number: Google names it %q", r.c.Project, r.project.Name)
 	case r.project.State != "ACTIVE":
 		return Refused{fmt.Sprintf("the project %s is in the state %q", r.c.Project, r.project.State), "use one that is ACTIVE"}

@@ -20,6 +20,8 @@ func (d *doctor) secrets(ctx context.Context) {
 	d.secret(ctx, "TEAMS_WEBHOOK", t.TeamsWebhook.Version)
 	d.secret(ctx, "WEBHOOK_URL", w.Webhooks.Version)
 	d.secret(ctx, "WEBHOOK_SECRET", w.WebhookKeys.Version)
+	d.secret(ctx, "METRICS_TOKEN", d.Settings.Metrics.Token.Version)
+	d.secret(ctx, "OTEL_EXPORTER_OTLP_HEADERS", d.Settings.Traces.Headers.Version)
 	if !d.Mailer.Enabled() {
 		return
 	}

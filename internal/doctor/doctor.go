@@ -136,6 +136,9 @@ type Config struct {
 	// Passkeys looks at who could sign approvals; nil where nobody can.
 	Passkeys func(ctx context.Context) (Passkeys, error)
 
+	// Traces says why no span would be taken; nil where nothing is traced.
+	Traces func(ctx context.Context) error
+
 	// SendTo gets a test mail; empty sends none.
 	SendTo access.Principal
 	// MessageTo gets a test message where a channel addresses somebody; empty sends none by any.
@@ -158,7 +161,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}
-	for _, check := range append(checks, d.ledger, d.passkeys, d.pomerium, d.administration, d.gitHub) {
+	for _, check := range append(checks, d.ledger, d.passkeys, d.pomerium, d.administration, d.gitHub, d.traces) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -76,6 +76,8 @@ const (
 	UnreadKey = "application.readKey"
 	// Application is a change of an application by an administrator.
 	Application = "application.change"
+	// Traces is that nobody takes them, and why.
+	Traces = "traces.warn"
 )
 
 // CallerLabels say who acted. Where the service acts by itself only the method is

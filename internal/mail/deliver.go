@@ -19,6 +19,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/loopback"
+	"jitaccess/internal/outbound"
 )
 
 const (
@@ -116,11 +117,12 @@ type session struct {
 }
 
 // open connects, makes sure of the server and logs in. passed is told of each step.
-func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text string)) (*session, error) {
+func (m *Mailer) open(ctx context.Context, secret string, passed func(name, text string)) (opened *session, err error) {
+	answered := outbound.Begin(ctx, observedAs, "connect")
+	defer func() { answered(statusOf(err)) }()
 	// It verifies the certificate, and that it is for the host we meant.
 	config := &tls.Config{ServerName: m.c.Host, RootCAs: m.c.Roots, MinVersion: m.c.MinTLS, MaxVersion: m.c.MaxTLS}
 	if m.c.CA != nil {
-		var err error
 		if config.RootCAs, err = m.c.CA(ctx); err != nil {
 			return nil, fault(ctx, atAuthorities, err)
 		}

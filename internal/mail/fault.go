@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/outbound"
 )
 
 // step is where in a conversation something went wrong.
@@ -281,4 +282,16 @@ func replyCode(err error) int {
 		return reply.Code
 	}
 	return 0
+}
+
+// statusOf is the code of what came of a step, for observers: 0 where no answer came.
+func statusOf(err error) int {
+	if err == nil {
+		return outbound.OK
+	}
+	f, _ := errors.AsType[*Fault](err)
+	if f == nil {
+		return outbound.NoAnswer
+	}
+	return f.Code
 }

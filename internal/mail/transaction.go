@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net"
 	"net/textproto"
+
+	"jitaccess/internal/outbound"
 )
 
 // send hands over the message to whomever the server takes it for. refused are the
@@ -14,6 +16,7 @@ import (
 // is among theirs. Afterwards the session is good for another message unless it is
 // broken.
 func (s *session) send(data []byte, sender string, recipients []string) (refused map[string]error, err error) {
+	answered := outbound.Begin(s.ctx, observedAs, "send")
 	s.conn.left, s.handedOver = maxReceived, false
 	refused = map[string]error{}
 	err = s.transact(data, sender, recipients, refused)
@@ -24,8 +27,16 @@ func (s *session) send(data []byte, sender string, recipients []string) (refused
 	}
 	// A server that says more than was asked is out of step with what comes next.
 	s.broken = s.broken || s.saysMore()
+	nobody := err
+	if nobody == nil && len(refused) == len(recipients) {
+		nobody = refused[recipients[0]]
+	}
+	answered(statusOf(nobody))
 	return refused, err
 }
+
+// observedAs is what observers call mail servers.
+const observedAs = "smtp"
 
 func (s *session) transact(data []byte, sender string, recipients []string, refused map[string]error) error {
 	if taken, err := s.envelope(sender, recipients, refused); !taken {

@@ -23,6 +23,8 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-message"
 	"github.com/emersion/go-message/textproto"
+
+	"jitaccess/internal/outbound"
 )
 
 // Config is what a Mailbox is made of. Everything is required unless it says otherwise.
@@ -246,7 +248,9 @@ func (m *Mailbox) enter(ctx context.Context) (*session, error) {
 func (m *Mailbox) look(ctx context.Context, s *session) error {
 	var l Looked
 	defer s.within(ctx)()
+	answered := outbound.Begin(ctx, observedAs, "look")
 	l.Err = m.through(ctx, s, &l)
+	answered(outbound.Status(l.Err))
 	return m.looked(l)
 }
 

@@ -12,7 +12,12 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
+
+	"jitaccess/internal/outbound"
 )
+
+// observedAs is what observers call the mailbox's server.
+const observedAs = "imap"
 
 // What a server may say to one command: mails are fetched by commands of their own. The client
 // keeps answers whole.
@@ -39,10 +44,11 @@ func (s *session) allow(bytes int64) { s.conn.left.Store(bytes) }
 
 // open connects, makes sure of the server and logs in. At the end of ctx the connection is
 // closed. passed is told of each step.
-func (c Config) open(ctx context.Context, secret string, passed func(name, text string)) (*session, error) {
+func (c Config) open(ctx context.Context, secret string, passed func(name, text string)) (opened *session, err error) {
+	answered := outbound.Begin(ctx, observedAs, "connect")
+	defer func() { answered(outbound.Status(err)) }()
 	config := &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"imap"}}
 	if c.CA != nil {
-		var err error
 		if config.RootCAs, err = c.CA(ctx); err != nil {
 			return nil, fault(ctx, atAuthorities, secret, err)
 		}

@@ -43,6 +43,8 @@ func used() *metrics.Service {
 	s.Call("cloudasset", 200, 20*time.Millisecond)
 	s.Call("cloudasset", 503, time.Second)
 	s.Call("pomerium", 0, time.Minute)
+	s.Spans("exported", 512)
+	s.Spans("dropped", 3)
 	return s
 }
 
@@ -67,6 +69,7 @@ func TestWhatIsTold(t *testing.T) {
 		`jitaccess_upstream_duration_seconds_count{api="cloudasset"} 2`,
 		`jitaccess_upstream_failures_total{api="cloudasset",status="503"} 1.0`,
 		`jitaccess_upstream_failures_total{api="pomerium",status="none"} 1.0`,
+		`jitaccess_spans_total{outcome="exported"} 512.0`, `jitaccess_spans_total{outcome="dropped"} 3.0`,
 		`jitaccess_ledger_reachable 1.0`, `jitaccess_outbox_messages 2.0`, `jitaccess_outbox_age_seconds 3.0`, `jitaccess_sweep_age_seconds 4.5`,
 		"# UNIT jitaccess_outbox_age_seconds seconds",
 	} {

@@ -13,7 +13,7 @@ import (
 // Service is what is told of a service. Every method may be called concurrently.
 type Service struct {
 	Registry
-	requests, durations, asked, decisions, decided, grants, upstream, failures *family
+	requests, durations, asked, decisions, decided, grants, upstream, failures, spans *family
 }
 
 // Readings are what is looked up when somebody wants to know; the names are those of gauges
@@ -51,6 +51,7 @@ func New(version string, read Readings) *Service {
 	s.upstream = s.family(histogram, "jitaccess_upstream_duration_seconds", "How long an API of others took to answer.", quick, "api")
 	s.failures = s.family(counter, "jitaccess_upstream_failures", "Calls of APIs of others that failed: by status, or without an answer.", nil,
 		"api", "status")
+	s.spans = s.family(counter, "jitaccess_spans", "Spans of traces, by what became of them.", nil, "outcome")
 	s.family(gauge, LedgerReachable, "1 where the ledger can be asked, 0 where not.", nil)
 	s.family(gauge, OutboxMessages, "Messages that wait to be sent.", nil)
 	s.family(gauge, OutboxAge, "For how long the oldest of them waits.", nil)
@@ -65,13 +66,21 @@ func (s *Service) HTTP(method, route string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"
 	}
-	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodOptions}, method) {
-		method = "other" // anybody may make one up
-	}
-	s.add(s.requests, 1, method, route, strconv.Itoa(status))
+	s.add(s.requests, 1, Method(method), route, strconv.Itoa(status))
 	s.add(s.durations, took.Seconds(), route)
 }
+
+// Method is a method of HTTP, or "other": anybody may make one up.
+func Method(said string) string {
+	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions}, said) {
+		return said
+	}
+	return "other"
+}
+
+// Spans counts so many spans of which something became.
+func (s *Service) Spans(outcome string, count int) { s.add(s.spans, float64(count), outcome) }
 
 // Call counts a call of somebody else's API; status is 0 where no answer came.
 func (s *Service) Call(api string, status int, took time.Duration) {

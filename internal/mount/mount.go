@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // mount is a line of /proc/PID/mountinfo: root is the folder of its file system that is seen at
@@ -31,7 +33,7 @@ func Fleeting(mountinfo, at string) string {
 		}
 	}
 	for _, f := range fleeting {
-		if f.root.MatchString(m.root) {
+		if f.root().MatchString(m.root) {
 			return f.is
 		}
 	}
@@ -41,18 +43,18 @@ func Fleeting(mountinfo, at string) string {
 // fleeting are folders of the host that are mounted into one container, by how those who make them
 // call them.
 var fleeting = []struct {
-	root *regexp.Regexp
+	root func() *regexp.Regexp
 	is   string
 }{
 	// Where nobody mounts anything at a VOLUME of an image, Docker and Podman name what they make by
 	// 64 random digits, and the next container gets another
 	// (https://docs.docker.com/engine/storage/volumes/#named-and-anonymous-volumes).
-	{regexp.MustCompile(`/volumes/[0-9a-f]{64}/_data(/|$)`), "a volume without a name, which no other container gets"},
+	{lazyregexp.New(`/volumes/[0-9a-f]{64}/_data(/|$)`), "a volume without a name, which no other container gets"},
 	// containerd makes them for Kubernetes among its own files of the container (getContainerRootDir in
 	// https://github.com/containerd/containerd/blob/main/internal/cri/server/helpers.go).
-	{regexp.MustCompile(`/io\.containerd\.grpc\.v1\.cri/containers/`), "a volume that this container has for itself"},
+	{lazyregexp.New(`/io\.containerd\.grpc\.v1\.cri/containers/`), "a volume that this container has for itself"},
 	// https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
-	{regexp.MustCompile(`/volumes/kubernetes\.io~empty-dir/`), "an emptyDir, which ends with its pod"},
+	{lazyregexp.New(`/volumes/kubernetes\.io~empty-dir/`), "an emptyDir, which ends with its pod"},
 }
 
 // of is the mount that a path is on: the nearest above it, and of several at one point the last.
@@ -82,11 +84,11 @@ func read(line string) (m mount, ok bool) {
 	return mount{}, false
 }
 
-var escaped = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+var escaped = lazyregexp.New(`\\[0-3][0-7]{2}`)
 
 // unescaped has the blanks, line ends and backslashes back that the kernel writes in octal.
 func unescaped(field string) string {
-	return escaped.ReplaceAllStringFunc(field, func(octal string) string {
+	return escaped().ReplaceAllStringFunc(field, func(octal string) string {
 		n, _ := strconv.ParseUint(octal[1:], 8, 8)
 		return string([]byte{byte(n)})
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,22 +89,31 @@ func TestCallsAreObserved(t *testing.T) {
 		})
 	}
 	for _, test := range []struct {
-		api, address string
-		transport    http.RoundTripper
-		want         string
+		api, method, address string
+		transport            http.RoundTripper
+		want                 string
 	}{
-		{outbound.Google, "https://cloudasset.googleapis.com/v1/projects/canary", answers(200, nil), "cloudasset 200"},
-		{outbound.Google, "http://127.0.0.1:1/v1/projects/canary", answers(503, nil), "google 503"},
-		{outbound.Google, "https://canary.private.googleapis.com/", answers(200, nil), "google 200"},
-		{"callback", "https://canary.googleapis.com/canary", answers(302, nil), "callback 302"},
-		{"pomerium", "https://canary.example.com/", answers(0, errors.New("canary")), "pomerium 0"},
+		{outbound.Google, "GET", "https://cloudasset.googleapis.com/v1/projects/canary", answers(200, nil), "cloudasset GET 200"},
+		{outbound.Google, "POST", "https://cloudresourcemanager.googleapis.com/v3/projects/canary:getIamPolicy", answers(200, nil), "cloudresourcemanager getIamPolicy 200"},
+		{outbound.Google, "POST", "http://127.0.0.1:1/v1/projects/canary", answers(503, nil), "google POST 503"},
+		{outbound.Google, "GET", "https://canary.private.googleapis.com/", answers(200, nil), "google GET 200"},
+		// What people name is not taken for a method.
+		{outbound.Google, "GET", "https://cloudresourcemanager.googleapis.com/v3/projects/example.com:canary", answers(200, nil), "cloudresourcemanager GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/v1/a:canary@Example", answers(200, nil), "x GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/v1/a:Canary-1", answers(200, nil), "x GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/v1/a:" + strings.Repeat("Canary", 10), answers(200, nil), "x GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/v1/a:", answers(200, nil), "x GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/a:setIamPolicy/canary", answers(200, nil), "x GET 200"},
+		{outbound.Google, "GET", "https://x.googleapis.com/a?b=:setIamPolicy", answers(200, nil), "x GET 200"},
+		{"callback", "POST", "https://canary.googleapis.com/canary:setCanary", answers(302, nil), "callback POST 302"},
+		{"pomerium", "GET", "https://canary.example.com/", answers(0, errors.New("canary")), "pomerium GET 0"},
 	} {
 		var heard []string
-		ctx := outbound.WithObserver(t.Context(), func(api string) func(int) {
-			return func(status int) { heard = append(heard, fmt.Sprint(api, " ", status)) }
+		ctx := outbound.WithObserver(t.Context(), func(_ context.Context, api, what string) func(int) {
+			return func(status int) { heard = append(heard, fmt.Sprint(api, " ", what, " ", status)) }
 		})
-		for _, ctx := range []context.Context{ctx, t.Context()} { // nobody looks with the second
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, test.address, nil)
+		for _, ctx := range []context.Context{ctx, t.Context(), outbound.WithObserver(ctx, nil)} { // nobody looks with the others
+			request, err := http.NewRequestWithContext(ctx, test.method, test.address, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,6 +124,24 @@ func TestCallsAreObserved(t *testing.T) {
 		if len(heard) != 1 || heard[0] != test.want {
 			t.Errorf("%s: heard %q, want %q", test.address, heard, test.want)
 		}
+	}
+}
+
+// So is it of what is no HTTP.
+func TestOtherCallsAreObserved(t *testing.T) {
+	type key struct{}
+	var heard []string
+	ctx := outbound.WithObserver(context.WithValue(t.Context(), key{}, "seen"), func(ctx context.Context, api, what string) func(int) {
+		return func(status int) {
+			heard = append(heard, fmt.Sprint(api, " ", what, " ", status, " ", ctx.Value(key{})))
+		}
+	})
+	for _, err := range []error{nil, errors.New("canary")} {
+		outbound.Begin(ctx, "database", "read")(outbound.Status(err))
+		outbound.Begin(t.Context(), "database", "read")(outbound.Status(err))
+	}
+	if want := []string{"database read 200 seen", "database read 0 seen"}; !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -94,21 +93,22 @@ func routeOf(r *http.Request) string {
 	return ""
 }
 
-// answered tells Answered of each request. How long one took goes by the real clock.
-func (s *server) answered(next http.Handler) http.Handler {
-	if s.Answered == nil {
+// observed tells Observe of each request.
+func (s *server) observed(next http.Handler) http.Handler {
+	if s.Observe == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, written := time.Now(), &statusWriter{ResponseWriter: w}
+		ctx, answered := s.Observe(r)
+		written := &statusWriter{ResponseWriter: w}
 		defer func() {
 			route := ""
-			if c := chi.RouteContext(r.Context()); c != nil {
+			if c := chi.RouteContext(ctx); c != nil {
 				route = c.RoutePattern()
 			}
-			s.Answered(r, route, cmp.Or(written.status, http.StatusOK), time.Since(began))
+			answered(route, cmp.Or(written.status, http.StatusOK))
 		}()
-		next.ServeHTTP(written, r)
+		next.ServeHTTP(written, r.WithContext(ctx))
 	})
 }
 

@@ -4,11 +4,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Where a program on somebody's machine leads their browser for a token of a login of our own, as
@@ -20,12 +20,12 @@ const (
 
 // loopbackPattern is what may be led back to: a port of the machine on which the browser runs, by
 // its address. What localhost is others may decide (RFC 8252, 8.3).
-var loopbackPattern = regexp.MustCompile(`^http://((?:127\.0\.0\.1|\[::1\]):([1-9][0-9]{0,4}))/[A-Za-z0-9_-]{0,128}$`)
+var loopbackPattern = lazyregexp.New(`^http://((?:127\.0\.0\.1|\[::1\]):([1-9][0-9]{0,4}))/[A-Za-z0-9_-]{0,128}$`)
 
 // challengePattern is an S256 challenge (RFC 7636), statePattern what a program knows its own log-in by.
 var (
-	challengePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-	statePattern     = regexp.MustCompile(`^[A-Za-z0-9_-]{22,128}$`)
+	challengePattern = lazyregexp.New(`^[A-Za-z0-9_-]{43}$`)
+	statePattern     = lazyregexp.New(`^[A-Za-z0-9_-]{22,128}$`)
 )
 
 // checkLetters is how much of the challenge people compare.
@@ -46,7 +46,7 @@ func program(r *http.Request) (p programAsking, err error) {
 		}
 	}
 	p = programAsking{redirect: q.Get("redirect_uri"), state: q.Get("state"), challenge: q.Get("code_challenge")}
-	if found := loopbackPattern.FindStringSubmatch(p.redirect); found != nil {
+	if found := loopbackPattern().FindStringSubmatch(p.redirect); found != nil {
 		if port, err := strconv.Atoi(found[2]); err == nil && port <= 65535 {
 			p.place = found[1]
 		}
@@ -54,9 +54,9 @@ func program(r *http.Request) (p programAsking, err error) {
 	switch {
 	case p.place == "":
 		return p, badInput("redirect_uri is not http://127.0.0.1:PORT/PATH or http://[::1]:PORT/PATH", nil)
-	case !statePattern.MatchString(p.state):
+	case !statePattern().MatchString(p.state):
 		return p, badInput("state is not of 22 to 128 letters, digits, - and _", nil)
-	case !challengePattern.MatchString(p.challenge), q.Get("code_challenge_method") != "S256":
+	case !challengePattern().MatchString(p.challenge), q.Get("code_challenge_method") != "S256":
 		return p, badInput("code_challenge is none by S256", nil)
 	}
 	return p, nil

@@ -122,9 +122,10 @@ type Config struct {
 	// Incident marks what is logged with the context as belonging to the incident
 	// whose id the person is shown. May be nil.
 	Incident func(ctx context.Context, id string) context.Context
-	// Answered hears of every request that was answered, with the pattern of its route, empty
-	// where there was none. May be nil.
-	Answered func(r *http.Request, route string, status int, took time.Duration)
+	// Observe hears of every request when it comes, and returns the context in which it is
+	// answered, and what hears when it has been: the pattern of its route, empty where there was
+	// none, and the status. May be nil.
+	Observe func(r *http.Request) (ctx context.Context, answered func(route string, status int))
 	// Now is the clock.
 	Now func() time.Time
 	// Random makes incident ids.
@@ -220,7 +221,7 @@ func newFrom(c Config, files fs.FS) (http.Handler, error) {
 // routes is the whole surface, in reading order.
 func (s *server) routes() *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(s.answered, s.headers, s.numbered, s.recovered, s.bounded, headAsGet)
+	r.Use(s.observed, s.headers, s.numbered, s.recovered, s.bounded, headAsGet)
 
 	// Open to everybody: nothing here knows anything.
 	r.Get("/health/alive", s.alive)

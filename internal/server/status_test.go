@@ -1,11 +1,11 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 )
 
 // What is counted is the status that was sent: the first one, and not what only informs.
@@ -29,8 +29,10 @@ func TestTheStatusThatWasSentIsCounted(t *testing.T) {
 		}, 200},
 	} {
 		counted := 0
-		s := &server{Config: Config{Answered: func(_ *http.Request, _ string, status int, _ time.Duration) { counted = status }}}
-		s.answered(test.answer).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		s := &server{Config: Config{Observe: func(r *http.Request) (context.Context, func(string, int)) {
+			return r.Context(), func(_ string, status int) { counted = status }
+		}}}
+		s.observed(test.answer).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 		if counted != test.want {
 			t.Errorf("%s: %d, want %d", name, counted, test.want)
 		}

@@ -993,102 +993,203 @@ variable "google_quotas" {
   default     = null
 }
 
+# Traces
+
+variable "otel_exporter_otlp_traces_endpoint" {
+  description = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: http://HOST:PORT or https://HOST:PORT, with a path if there is one, without a user and a query. Where spans go by OTLP over HTTP (docs/traces.md). OTEL_EXPORTER_OTLP_ENDPOINT is where all signals of a program go, and /v1/traces is added to it; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is taken as it is."
+  type        = string
+  default     = null
+}
+
+variable "otel_exporter_otlp_traces_headers" {
+  description = "OTEL_EXPORTER_OTLP_TRACES_HEADERS: the version of a secret, projects/PROJECT/secrets/SECRET/versions/VERSION. Headers that go with spans, such as what says who sends them. Only https:// takes them, but for a loopback host."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.otel_exporter_otlp_traces_headers == null ? true : can(regex("^(?:projects/(?:[a-z0-9.-]+:)?[a-z0-9-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/[A-Za-z0-9_-]{1,63})?$", var.otel_exporter_otlp_traces_headers))
+    error_message = "OTEL_EXPORTER_OTLP_TRACES_HEADERS must be the version of a secret, projects/PROJECT/secrets/SECRET/versions/VERSION."
+  }
+}
+
+variable "otel_exporter_otlp_traces_protocol" {
+  description = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: http/protobuf or http/json. The form in which spans go. gRPC is not built in. When unset: http/protobuf."
+  type        = string
+  default     = null
+}
+
+variable "otel_exporter_otlp_traces_compression" {
+  description = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: none or gzip. How what goes is compressed. When unset: none."
+  type        = string
+  default     = null
+}
+
+variable "otel_exporter_otlp_traces_timeout" {
+  description = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: a whole number of milliseconds from 1 to 600000. For how long one call may take that hands on spans. Nobody waits for it. When unset: 10000."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.otel_exporter_otlp_traces_timeout == null ? true : var.otel_exporter_otlp_traces_timeout >= 1 && var.otel_exporter_otlp_traces_timeout <= 600000 && floor(var.otel_exporter_otlp_traces_timeout) == var.otel_exporter_otlp_traces_timeout
+    error_message = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT must be a whole number of milliseconds from 1 to 600000."
+  }
+}
+
+variable "otel_traces_exporter" {
+  description = "OTEL_TRACES_EXPORTER: otlp or none. none turns traces off. When unset: otlp."
+  type        = string
+  default     = null
+}
+
+variable "otel_traces_sampler" {
+  description = "OTEL_TRACES_SAMPLER: always_on, always_off or traceidratio, or one of them with parentbased_ before it. Which traces are recorded. What a request says of its own trace counts for parentbased_ alone, and only where OTEL_PROPAGATORS has tracecontext. When unset: parentbased_always_on."
+  type        = string
+  default     = null
+}
+
+variable "otel_traces_sampler_arg" {
+  description = "OTEL_TRACES_SAMPLER_ARG: a number from 0 to 1. The share of traces that traceidratio records. Unset, it is 1."
+  type        = string
+  default     = null
+}
+
+variable "otel_propagators" {
+  description = "OTEL_PROPAGATORS: a comma-separated list, in which tracecontext counts and all else does nothing. tracecontext, where it is set, has the span of a request be part of the trace that its header traceparent names. Set it where a proxy in front writes that header. Otherwise anybody could say of which trace they are part and that it is recorded: the request begins a trace of its own, with a link to the one that is named. The header is never sent on."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.otel_propagators == null ? true : length([for each in var.otel_propagators : each if can(regex(",", each))]) == 0
+    error_message = "OTEL_PROPAGATORS must be a comma-separated list, in which tracecontext counts and all else does nothing."
+  }
+}
+
+variable "otel_service_name" {
+  description = "OTEL_SERVICE_NAME: a name. What the service is called in traces. Unset, it is service.name of OTEL_RESOURCE_ATTRIBUTES, or jitaccess."
+  type        = string
+  default     = null
+}
+
+variable "otel_resource_attributes" {
+  description = "OTEL_RESOURCE_ATTRIBUTES: NAME=VALUE, several separated by commas, with what is special in a value as %XX. What traces say of the service besides, such as deployment.environment.name=production."
+  type        = string
+  default     = null
+}
+
+variable "otel_sdk_disabled" {
+  description = "OTEL_SDK_DISABLED: true or false. true turns traces off. When unset: false."
+  type        = bool
+  default     = null
+}
+
 locals {
   # What the service reads from its environment, or from where that says.
   given = {
-    RESOURCE_SCOPE                   = var.resource_scope
-    RESOURCE_CATALOG                 = var.resource_catalog
-    RESOURCE_CUSTOMER_ID             = var.resource_customer_id
-    AVAILABLE_PROJECTS_QUERY         = var.available_projects_query
-    ORGANIZATION_ID                  = var.organization_id
-    CLUSTER_ID                       = var.cluster_id
-    POMERIUM_APPLY_CHANGESETS        = var.pomerium_apply_changesets
-    POMERIUM_POLICY_IDS              = var.pomerium_policy_ids == null ? null : join(",", var.pomerium_policy_ids)
-    ELEVATION_DURATION               = var.elevation_duration
-    ACTIVATION_REQUEST_TIMEOUT       = var.activation_request_timeout
-    ACTIVATION_REQUEST_MIN_REVIEWERS = var.activation_request_min_reviewers
-    ACTIVATION_REQUEST_MAX_REVIEWERS = var.activation_request_max_reviewers
-    ACTIVATION_REQUEST_MAX_ROLES     = var.activation_request_max_roles
-    JUSTIFICATION_PATTERN            = var.justification_pattern
-    JUSTIFICATION_HINT               = var.justification_hint
-    ADMINS                           = var.admins == null ? null : join(",", var.admins)
-    AUDITORS                         = var.auditors == null ? null : join(",", var.auditors)
-    POLICY                           = var.policy
-    DATABASE_URL                     = var.database_url
-    SIGNING_KEY                      = var.signing_key
-    LEDGER_RETENTION                 = var.ledger_retention
-    WEEKLY_RECONCILE                 = var.weekly_reconcile
-    IDENTITY                         = var.identity
-    IDENTITY_AUDIENCE                = var.identity_audience
-    IDENTITY_MAX_AGE                 = var.identity_max_age
-    IDENTITY_GROUPS_CLAIM            = var.identity_groups_claim
-    IAP_AUDIENCE                     = var.iap_audience == null ? null : join(",", var.iap_audience)
-    IAP_VERIFY_AUDIENCE              = var.iap_verify_audience
-    JWKS_ENDPOINT                    = var.jwks_endpoint
-    CLOUDFLARE_TEAM                  = var.cloudflare_team
-    ALB_ARN                          = var.alb_arn
-    IDENTITY_HEADER                  = var.identity_header
-    IDENTITY_ISSUER                  = var.identity_issuer
-    IDENTITY_JWKS                    = var.identity_jwks
-    IDENTITY_ALGORITHMS              = var.identity_algorithms == null ? null : join(",", var.identity_algorithms)
-    IDENTITY_EMAIL_CLAIM             = var.identity_email_claim
-    IDENTITY_SUBJECT_CLAIM           = var.identity_subject_claim
-    OIDC_ISSUER                      = var.oidc_issuer
-    OIDC_CLIENT_ID                   = var.oidc_client_id
-    OIDC_CLIENT_SECRET               = var.oidc_client_secret
-    OIDC_MAX_AGE                     = var.oidc_max_age
-    OIDC_EMAIL_VERIFIED              = var.oidc_email_verified
-    OIDC_ACR_VALUES                  = var.oidc_acr_values == null ? null : join(",", var.oidc_acr_values)
-    SESSION_KEY                      = var.session_key
-    SEAL_KEY                         = var.seal_key
-    PUBLIC_URL                       = var.public_url
-    MACHINES_URL                     = var.machines_url
-    WAITERS                          = var.waiters
-    SMTP_SENDER_ADDRESS              = var.smtp_sender_address
-    SMTP_SENDER_NAME                 = var.smtp_sender_name
-    SMTP_HOST                        = var.smtp_host
-    SMTP_PORT                        = var.smtp_port
-    SMTP_ENABLE_STARTTLS             = var.smtp_enable_starttls
-    SMTP_USERNAME                    = var.smtp_username
-    SMTP_SECRET                      = var.smtp_secret
-    SMTP_ADDRESS_MAPPING             = var.smtp_address_mapping
-    SMTP_AUTH                        = var.smtp_auth
-    SMTP_REPLY_TO                    = var.smtp_reply_to
-    SMTP_RETURN_PATH                 = var.smtp_return_path
-    SMTP_CONFIRMATION_TO             = var.smtp_confirmation_to
-    SMTP_CA                          = var.smtp_ca
-    SMTP_MAX_CONNECTIONS             = var.smtp_max_connections
-    SMTP_MESSAGES_PER_MINUTE         = var.smtp_messages_per_minute
-    SMTP_DKIM_SELECTOR               = var.smtp_dkim_selector
-    SMTP_DKIM_KEY                    = var.smtp_dkim_key
-    NO_PROXY                         = var.no_proxy
-    NOTIFICATION_TIMEZONE            = var.notification_timezone
-    LOCALE                           = var.locale
-    SMTP_OAUTH_TENANT                = var.smtp_oauth_tenant
-    SMTP_OAUTH_CLIENT_ID             = var.smtp_oauth_client_id
-    SMTP_OAUTH_CLIENT_SECRET         = var.smtp_oauth_client_secret
-    SMTP_OAUTH_REFRESH_TOKEN         = var.smtp_oauth_refresh_token
-    SMTP_OAUTH_TOKEN_URL             = var.smtp_oauth_token_url
-    SMTP_OAUTH_SCOPE                 = var.smtp_oauth_scope
-    IMAP_HOST                        = var.imap_host
-    IMAP_PORT                        = var.imap_port
-    IMAP_USERNAME                    = var.imap_username
-    IMAP_PASSWORD                    = var.imap_password
-    IMAP_FOLDER                      = var.imap_folder
-    IMAP_KEEP_COPIES                 = var.imap_keep_copies
-    SLACK_TOKEN                      = var.slack_token
-    SLACK_CHANNEL                    = var.slack_channel
-    GOOGLE_CHAT_WEBHOOK              = var.google_chat_webhook
-    TEAMS_WEBHOOK                    = var.teams_webhook
-    CHANNELS_SHOW_REASON             = var.channels_show_reason
-    NOTIFICATION_TOPIC               = var.notification_topic
-    WEBHOOK_URL                      = var.webhook_url
-    WEBHOOK_SECRET                   = var.webhook_secret
-    WEBHOOK_ALLOW_PRIVATE            = var.webhook_allow_private
-    BACKEND_CONNECT_TIMEOUT          = var.backend_connect_timeout
-    BACKEND_READ_TIMEOUT             = var.backend_read_timeout
-    BACKEND_WRITE_TIMEOUT            = var.backend_write_timeout
-    GOOGLE_QUOTAS                    = var.google_quotas
+    RESOURCE_SCOPE                        = var.resource_scope
+    RESOURCE_CATALOG                      = var.resource_catalog
+    RESOURCE_CUSTOMER_ID                  = var.resource_customer_id
+    AVAILABLE_PROJECTS_QUERY              = var.available_projects_query
+    ORGANIZATION_ID                       = var.organization_id
+    CLUSTER_ID                            = var.cluster_id
+    POMERIUM_APPLY_CHANGESETS             = var.pomerium_apply_changesets
+    POMERIUM_POLICY_IDS                   = var.pomerium_policy_ids == null ? null : join(",", var.pomerium_policy_ids)
+    ELEVATION_DURATION                    = var.elevation_duration
+    ACTIVATION_REQUEST_TIMEOUT            = var.activation_request_timeout
+    ACTIVATION_REQUEST_MIN_REVIEWERS      = var.activation_request_min_reviewers
+    ACTIVATION_REQUEST_MAX_REVIEWERS      = var.activation_request_max_reviewers
+    ACTIVATION_REQUEST_MAX_ROLES          = var.activation_request_max_roles
+    JUSTIFICATION_PATTERN                 = var.justification_pattern
+    JUSTIFICATION_HINT                    = var.justification_hint
+    ADMINS                                = var.admins == null ? null : join(",", var.admins)
+    AUDITORS                              = var.auditors == null ? null : join(",", var.auditors)
+    POLICY                                = var.policy
+    DATABASE_URL                          = var.database_url
+    SIGNING_KEY                           = var.signing_key
+    LEDGER_RETENTION                      = var.ledger_retention
+    WEEKLY_RECONCILE                      = var.weekly_reconcile
+    IDENTITY                              = var.identity
+    IDENTITY_AUDIENCE                     = var.identity_audience
+    IDENTITY_MAX_AGE                      = var.identity_max_age
+    IDENTITY_GROUPS_CLAIM                 = var.identity_groups_claim
+    IAP_AUDIENCE                          = var.iap_audience == null ? null : join(",", var.iap_audience)
+    IAP_VERIFY_AUDIENCE                   = var.iap_verify_audience
+    JWKS_ENDPOINT                         = var.jwks_endpoint
+    CLOUDFLARE_TEAM                       = var.cloudflare_team
+    ALB_ARN                               = var.alb_arn
+    IDENTITY_HEADER                       = var.identity_header
+    IDENTITY_ISSUER                       = var.identity_issuer
+    IDENTITY_JWKS                         = var.identity_jwks
+    IDENTITY_ALGORITHMS                   = var.identity_algorithms == null ? null : join(",", var.identity_algorithms)
+    IDENTITY_EMAIL_CLAIM                  = var.identity_email_claim
+    IDENTITY_SUBJECT_CLAIM                = var.identity_subject_claim
+    OIDC_ISSUER                           = var.oidc_issuer
+    OIDC_CLIENT_ID                        = var.oidc_client_id
+    OIDC_CLIENT_SECRET                    = var.oidc_client_secret
+    OIDC_MAX_AGE                          = var.oidc_max_age
+    OIDC_EMAIL_VERIFIED                   = var.oidc_email_verified
+    OIDC_ACR_VALUES                       = var.oidc_acr_values == null ? null : join(",", var.oidc_acr_values)
+    SESSION_KEY                           = var.session_key
+    SEAL_KEY                              = var.seal_key
+    PUBLIC_URL                            = var.public_url
+    MACHINES_URL                          = var.machines_url
+    WAITERS                               = var.waiters
+    SMTP_SENDER_ADDRESS                   = var.smtp_sender_address
+    SMTP_SENDER_NAME                      = var.smtp_sender_name
+    SMTP_HOST                             = var.smtp_host
+    SMTP_PORT                             = var.smtp_port
+    SMTP_ENABLE_STARTTLS                  = var.smtp_enable_starttls
+    SMTP_USERNAME                         = var.smtp_username
+    SMTP_SECRET                           = var.smtp_secret
+    SMTP_ADDRESS_MAPPING                  = var.smtp_address_mapping
+    SMTP_AUTH                             = var.smtp_auth
+    SMTP_REPLY_TO                         = var.smtp_reply_to
+    SMTP_RETURN_PATH                      = var.smtp_return_path
+    SMTP_CONFIRMATION_TO                  = var.smtp_confirmation_to
+    SMTP_CA                               = var.smtp_ca
+    SMTP_MAX_CONNECTIONS                  = var.smtp_max_connections
+    SMTP_MESSAGES_PER_MINUTE              = var.smtp_messages_per_minute
+    SMTP_DKIM_SELECTOR                    = var.smtp_dkim_selector
+    SMTP_DKIM_KEY                         = var.smtp_dkim_key
+    NO_PROXY                              = var.no_proxy
+    NOTIFICATION_TIMEZONE                 = var.notification_timezone
+    LOCALE                                = var.locale
+    SMTP_OAUTH_TENANT                     = var.smtp_oauth_tenant
+    SMTP_OAUTH_CLIENT_ID                  = var.smtp_oauth_client_id
+    SMTP_OAUTH_CLIENT_SECRET              = var.smtp_oauth_client_secret
+    SMTP_OAUTH_REFRESH_TOKEN              = var.smtp_oauth_refresh_token
+    SMTP_OAUTH_TOKEN_URL                  = var.smtp_oauth_token_url
+    SMTP_OAUTH_SCOPE                      = var.smtp_oauth_scope
+    IMAP_HOST                             = var.imap_host
+    IMAP_PORT                             = var.imap_port
+    IMAP_USERNAME                         = var.imap_username
+    IMAP_PASSWORD                         = var.imap_password
+    IMAP_FOLDER                           = var.imap_folder
+    IMAP_KEEP_COPIES                      = var.imap_keep_copies
+    SLACK_TOKEN                           = var.slack_token
+    SLACK_CHANNEL                         = var.slack_channel
+    GOOGLE_CHAT_WEBHOOK                   = var.google_chat_webhook
+    TEAMS_WEBHOOK                         = var.teams_webhook
+    CHANNELS_SHOW_REASON                  = var.channels_show_reason
+    NOTIFICATION_TOPIC                    = var.notification_topic
+    WEBHOOK_URL                           = var.webhook_url
+    WEBHOOK_SECRET                        = var.webhook_secret
+    WEBHOOK_ALLOW_PRIVATE                 = var.webhook_allow_private
+    BACKEND_CONNECT_TIMEOUT               = var.backend_connect_timeout
+    BACKEND_READ_TIMEOUT                  = var.backend_read_timeout
+    BACKEND_WRITE_TIMEOUT                 = var.backend_write_timeout
+    GOOGLE_QUOTAS                         = var.google_quotas
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT    = var.otel_exporter_otlp_traces_endpoint
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS     = var.otel_exporter_otlp_traces_headers
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL    = var.otel_exporter_otlp_traces_protocol
+    OTEL_EXPORTER_OTLP_TRACES_COMPRESSION = var.otel_exporter_otlp_traces_compression
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT     = var.otel_exporter_otlp_traces_timeout
+    OTEL_TRACES_EXPORTER                  = var.otel_traces_exporter
+    OTEL_TRACES_SAMPLER                   = var.otel_traces_sampler
+    OTEL_TRACES_SAMPLER_ARG               = var.otel_traces_sampler_arg
+    OTEL_PROPAGATORS                      = var.otel_propagators == null ? null : join(",", var.otel_propagators)
+    OTEL_SERVICE_NAME                     = var.otel_service_name
+    OTEL_RESOURCE_ATTRIBUTES              = var.otel_resource_attributes
+    OTEL_SDK_DISABLED                     = var.otel_sdk_disabled
   }
 
   # Versions of secrets that the platform has to put into the environment.

@@ -19,6 +19,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/outbound"
 )
 
 // rebind writes a statement in the dialect's parameters. No statement has a ? in a
@@ -45,8 +46,21 @@ type queryer interface {
 	QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error)
 }
 
+// observed tells the observer of the context of what is read or written, and of its end.
+func observed(ctx context.Context, what string) (answered func(*error)) {
+	tell := outbound.Begin(ctx, "database", what)
+	return func(err *error) {
+		if errors.Is(*err, ledger.ErrChanged) { // that is an answer
+			tell(outbound.OK)
+			return
+		}
+		tell(outbound.Status(*err))
+	}
+}
+
 // query calls each for every row of the answer.
-func (d *Database) query(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) error {
+func (d *Database) query(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) (err error) {
+	defer observed(ctx, "read")(&err)
 	rows, err := q.QueryContext(ctx, d.rebind(statement), args...)
 	if err != nil {
 		return err
@@ -72,7 +86,8 @@ func all[T any](ctx context.Context, d *Database, q queryer, statement string, a
 }
 
 // change runs a statement by itself, and says whether it has changed a row.
-func (d *Database) change(ctx context.Context, statement string, args ...any) (bool, error) {
+func (d *Database) change(ctx context.Context, statement string, args ...any) (changed bool, err error) {
+	defer observed(ctx, "write")(&err)
 	result, err := d.write.ExecContext(ctx, d.rebind(statement), args...)
 	if err != nil {
 		return false, err
@@ -152,7 +167,8 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 
 // together runs statements in one transaction, of which the first one must change one row:
 // ErrChanged otherwise, and where something is there already that one of them adds.
-func (d *Database) together(ctx context.Context, all []statement) error {
+func (d *Database) together(ctx context.Context, all []statement) (err error) {
+	defer observed(ctx, "write")(&err)
 	if d.numbered {
 		return d.pipelined(ctx, all)
 	}
@@ -642,7 +658,8 @@ func (d *Database) stretch(ctx context.Context, after string) ([]ledger.Record, 
 }
 
 // Erase implements ledger.Home.
-func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.Row) error {
+func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.Row) (err error) {
+	defer observed(ctx, "write")(&err)
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
