@@ -56,7 +56,7 @@ func tracesTo(c *config.Config, google *cloud, k clock) tracing.Config {
 		tracing.Attribute{Key: "service.instance.id", Value: hex.EncodeToString(instance)})
 	return tracing.Config{
 		Endpoint: c.Traces.Endpoint, Headers: traceHeaders(c.Traces, google.secret), JSON: c.Traces.Protocol == config.OTLPJSON,
-		Gzip: c.Traces.Compressed(), Timeout: c.Traces.Timeout, Client: outbound.Client("otlp", nil), Resource: resource,
+		Gzip: c.Traces.Compressed(), Timeout: c.Traces.Timeout(), Client: outbound.Client("otlp", nil), Resource: resource,
 		Sampler: tracing.Sampler{Share: share, Parent: parent}, Followed: c.Traces.Followed(),
 		Now: k.now, Sleep: k.sleep, Random: rand.Reader,
 	}

@@ -220,16 +220,16 @@ type Metrics struct {
 // Traces are what the standard variables of OpenTelemetry say of them; see Used.
 type Traces struct {
 	// Endpoint is where they go, in full.
-	Endpoint        string        `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
-	Headers         StoredText    `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS,OTEL_EXPORTER_OTLP_HEADERS" secret:"true"`
-	Protocol        string        `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf"`
-	Compression     string        `env:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,OTEL_EXPORTER_OTLP_COMPRESSION" default:"none"`
-	Timeout         time.Duration `env:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" unit:"milliseconds" min:"1" max:"600000"`
-	Exporter        string        `env:"OTEL_TRACES_EXPORTER" default:"otlp"`
-	Sampler         string        `env:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on"`
-	SamplerArgument string        `env:"OTEL_TRACES_SAMPLER_ARG"`
-	Propagators     []string      `env:"OTEL_PROPAGATORS"`
-	ServiceName     string        `env:"OTEL_SERVICE_NAME"`
-	Resource        string        `env:"OTEL_RESOURCE_ATTRIBUTES"`
-	Disabled        bool          `env:"OTEL_SDK_DISABLED" default:"false"`
+	Endpoint        string     `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT"`
+	Headers         StoredText `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS,OTEL_EXPORTER_OTLP_HEADERS" secret:"true"`
+	Protocol        string     `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf"`
+	Compression     string     `env:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,OTEL_EXPORTER_OTLP_COMPRESSION" default:"none"`
+	Milliseconds    int        `env:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" min:"1" max:"600000"`
+	Exporter        string     `env:"OTEL_TRACES_EXPORTER" default:"otlp"`
+	Sampler         string     `env:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on"`
+	SamplerArgument string     `env:"OTEL_TRACES_SAMPLER_ARG"`
+	Propagators     []string   `env:"OTEL_PROPAGATORS"`
+	ServiceName     string     `env:"OTEL_SERVICE_NAME"`
+	Resource        string     `env:"OTEL_RESOURCE_ATTRIBUTES"`
+	Disabled        bool       `env:"OTEL_SDK_DISABLED" default:"false"`
 }

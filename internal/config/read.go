@@ -268,7 +268,7 @@ func (r *reader) set(v *variable, tag reflect.StructTag, value reflect.Value, te
 const misspelledPath = "it begins with projects/, so that it is taken for where that is kept, and is spelled as no such path; " +
 	"what is kept there needs Google Cloud, and without it is given itself"
 
-var units = map[string]time.Duration{"days": 24 * time.Hour, "minutes": time.Minute, "seconds": time.Second, "milliseconds": time.Millisecond}
+var units = map[string]time.Duration{"days": 24 * time.Hour, "minutes": time.Minute, "seconds": time.Second}
 
 func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))

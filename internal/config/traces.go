@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
@@ -20,8 +21,11 @@ const (
 // Used is whether anything is traced.
 func (t Traces) Used() bool { return t.Endpoint != "" && !t.Disabled && t.Exporter != "none" }
 
-// Compressed and Followed are what Compression and Propagators come to.
+// Compressed is whether what goes is.
 func (t Traces) Compressed() bool { return t.Compression == "gzip" }
+
+// Timeout is for how long a call may take that hands on spans.
+func (t Traces) Timeout() time.Duration { return time.Duration(t.Milliseconds) * time.Millisecond }
 
 // Followed is whether what a request says of the trace that it is part of holds.
 func (t Traces) Followed() bool {

@@ -154,7 +154,7 @@ func TestWhatTracesComeTo(t *testing.T) {
 		}
 	}
 	c, err := traces(map[string]string{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "250", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"})
-	if err != nil || c.Traces.Timeout != 250*time.Millisecond || !slices.Contains(c.Warnings, "OTEL_EXPORTER_OTLP_TIMEOUT is ignored, because OTEL_EXPORTER_OTLP_TRACES_TIMEOUT is set") {
+	if err != nil || c.Traces.Timeout() != 250*time.Millisecond || !slices.Contains(c.Warnings, "OTEL_EXPORTER_OTLP_TIMEOUT is ignored, because OTEL_EXPORTER_OTLP_TRACES_TIMEOUT is set") {
 		t.Error(c, err)
 	}
 	if all, ok := config.ParseHeaders("a=b%2Cc, D=e=="); !ok || !slices.Equal(all, []config.Pair{{"a", "b,c"}, {"D", "e=="}}) {

@@ -276,9 +276,12 @@ func parseParent(said http.Header) (from identity, sampled, ok bool) {
 	}
 	var version, flags [1]byte
 	for i, into := range [][]byte{version[:], from.trace[:], from.span[:], flags[:]} {
-		if b, err := hex.DecodeString(part[i]); err != nil || copy(into, b) != len(into) || len(b) != len(into) || !some(b) && (i == 1 || i == 2) {
+		if b, err := hex.DecodeString(part[i]); err != nil || len(b) != len(into) || copy(into, b) != len(into) {
 			return identity{}, false, false
 		}
+	}
+	if !some(from.trace[:]) || !some(from.span[:]) {
+		return identity{}, false, false
 	}
 	return from, flags[0]&1 == 1, true
 }

@@ -59,7 +59,8 @@ func observed(ctx context.Context, what string) (answered func(*error)) {
 }
 
 // query calls each for every row of the answer.
-func (d *Database) query(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) (err error) {
+func (d *Database) query(ctx context.Context, q queryer, statement string, args []any, each func(scan func(...any) error) error) (
+	err error) {
 	defer observed(ctx, "read")(&err)
 	rows, err := q.QueryContext(ctx, d.rebind(statement), args...)
 	if err != nil {
