@@ -34,7 +34,8 @@ func unkept(l config.Ledger, mounts string) []string {
 	if on == "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("DATABASE_URL: %s is on %s: all that is remembered, and the key beside it, is lost with that; mount a volume with a name, "+
+	return []string{fmt.Sprintf("DATABASE_URL: %s is on %s: all that is remembered, and the key beside it, is lost with that; "+
+		"mount a volume with a name, "+
 		"a claim or a folder of the host at %s (docs/ledger.md)", file, on, filepath.Dir(file))}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // fetching are the settings of Go by which modules come, and where they are kept: they say nothing
 // of what is built of them.
-var fetching = []string{"GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOTMPDIR", "GOVCS"}
+var fetching = []string{"GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE",
+	"GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOTMPDIR", "GOVCS"}
 
 // goBuild builds the program in a folder of source, and returns it. What a person's environment, and
 // what "go env -w" keeps, would add to the build is left out; the Dockerfile builds with the same flags.

@@ -128,7 +128,8 @@ func (s SignIn) find(ctx context.Context) (findings, error) {
 	case r.header.Get("X-Pomerium-Intercepted-Response") == "true" || location != nil && strings.HasPrefix(location.Path, "/.pomerium/"):
 		return findings{front: Pomerium}, nil
 	case !r.ByFront() && r.Status == http.StatusUnauthorized:
-		return findings{}, fmt.Errorf("%w: %w Its proxy does not pass on who somebody is, or was gone around, or takes a token that --token-file gives", ErrUnknownFront, r)
+		return findings{}, fmt.Errorf("%w: %w Its proxy does not pass on who somebody is, or was gone around, or takes a token that "+
+			"--token-file gives", ErrUnknownFront, r)
 	}
 	return findings{}, fmt.Errorf("%w: %w. Name what signs people in with --front iap or --front pomerium, "+
 		"or give a token that it takes with --token-file", ErrUnknownFront, r)

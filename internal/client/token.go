@@ -17,7 +17,8 @@ import (
 // Front is what stands before a service, and signs people in.
 type Front string
 
-// Fronts that are known. OwnLogin is none, but the service itself; Bearer is one of which nothing is known but that it takes a bearer token.
+// Fronts that are known. OwnLogin is none, but the service itself; Bearer is one of which nothing is
+// known but that it takes a bearer token.
 const (
 	Sandbox     Front = "sandbox"
 	IAP         Front = "iap"

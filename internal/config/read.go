@@ -98,7 +98,8 @@ func ReadLedger(lookup func(string) string) (Ledger, error) {
 // reads and that was probably meant for us: it bears our prefix, or its name is one
 // slip away from that of a variable which is read. No value is in it.
 func Unknown(environ []string) []string {
-	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions())), ","), ","), "GAE_SERVICE", "K_SERVICE", "JITACCESS_URL") // the last is for the commands that use a service
+	known := append(strings.Split(strings.Join(slices.Sorted(maps.Keys(descriptions())), ","), ","), "GAE_SERVICE", "K_SERVICE")
+	known = append(known, "JITACCESS_URL") // which commands read that use a service
 	var warnings []string
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")

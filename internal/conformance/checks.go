@@ -286,7 +286,8 @@ var memberChecks = []check{
 				"The number of members in the policy (1,501) is larger than the maximum allowed size 1,500")
 		}},
 	refuses("limit.repeated", "a member counts as often as it appears, also in one binding (400)", iamQuotas, func(r *run) []binding {
-		return []binding{r.forMembers(viewer, never(0), slices.Repeat([]string{r.caller()}, max(1, iampolicy.MaxMembers+1-r.before.members()))...)}
+		often := max(1, iampolicy.MaxMembers+1-r.before.members())
+		return []binding{r.forMembers(viewer, never(0), slices.Repeat([]string{r.caller()}, often)...)}
 	}),
 }
 

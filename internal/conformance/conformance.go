@@ -124,7 +124,8 @@ const cleaning = 45 * time.Second
 // is not scratch. What an earlier run left is taken out first. When ctx ends, the checks that
 // are still to be made could not be tried, and what was written is taken out all the same.
 func Run(ctx context.Context, c Config) (Report, error) {
-	r := &run{c: c, written: map[string]bool{}, report: Report{Version: c.Version, Real: c.Real, Began: c.Now().UTC(), LetPass: []string{}, Left: []string{}}}
+	r := &run{c: c, written: map[string]bool{}}
+	r.report = Report{Version: c.Version, Real: c.Real, Began: c.Now().UTC(), LetPass: []string{}, Left: []string{}}
 	if err := r.scratch(ctx); err != nil {
 		return r.report, err
 	}

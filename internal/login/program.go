@@ -60,7 +60,8 @@ func (l *Login) ProgramCode(r *http.Request, challenge, redirect string) (string
 // Sessions this instance alone knows that a code was redeemed. The error is of kind
 // Invalid where the code does not hold, CodeNoIdentity where the session is over, and of kind
 // Unavailable where it cannot be kept that the code was redeemed.
-func (l *Login) ProgramToken(ctx context.Context, text, verifier, redirect string) (token string, c access.Caller, ends time.Time, err error) {
+func (l *Login) ProgramToken(ctx context.Context, text, verifier, redirect string) (token string, c access.Caller, ends time.Time,
+	err error) {
 	fail := func(err error) (string, access.Caller, time.Time, error) {
 		return "", access.Caller{}, time.Time{}, err
 	}

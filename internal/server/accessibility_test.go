@@ -170,7 +170,7 @@ var read = strings.Fields(`home home-standing home-lists home-no-such-project ho
 	ask-peer ask-self ask-wrong ask-ruled ask-glass ask-glass-wrong ask-filled more list-mine list-history list-history-search list-reviews month
 	request-own request-own-waits request-review request-everything request-active request-glass review-pending review-confirm review-sign review-own
 	review-cannot review-application result-in-part result-declined extend-wrong admin apps app app-waits app-confirm app-created app-template-wrong
-	notifications-all notifications-tested passkeys passkeys-admin error-410 login-out login-kept`)
+	notifications-all notifications-tested passkeys passkeys-admin error-410 login-out login-kept program program-let`)
 
 // TestAccessibility shows every page in every state in a browser. Of what axe-core can find there
 // is nothing, and what a screen reader is told of the pages in read is as in testdata/read; run

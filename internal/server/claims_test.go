@@ -39,10 +39,11 @@ func TestNothingIsStatedFromAnAddress(t *testing.T) {
 		"/history/month":    {"month", "person"},
 		"/requests":         {"wait", "state", "q"},
 	}
-	// Those of addresses of the JSON interface, which are no pages; and of forms.
+	// Those of addresses of the JSON interface, which are no pages; of forms; and of programs, in
+	// which nobody can write more than a port and eight letters (TestWhereAProgramMayListen).
 	elsewhere := map[string]bool{"template": true, "id": true, "role": true, "digest": true, "confirmed": true, "justification": true, "verdict": true,
 		"comment": true, "start": true, "resource": true, "principal": true,
-		"view": true, "state": true, "after": true, "logout_token": true,
+		"view": true, "state": true, "after": true, "logout_token": true, "redirect_uri": true, "code_challenge": true, "code_challenge_method": true,
 		"channel": true, "name": true, "key": true, "uri": true, "hosts": true, "number": true, "do": true, "title": true, "data": true, "claims": true, "approvals": true,
 		"approvers": true, "max": true, "default": true, "life": true, "metadata": true, "type": true, "unlinked": true, "active": true, "new": true}
 	known := map[string]bool{}
