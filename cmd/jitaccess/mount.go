@@ -40,8 +40,8 @@ func unkept(l config.Ledger, mounts string) []string {
 	if on == "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("DATABASE_URL: %s is on %s: all that is remembered, and the key beside it, is lost with that; mount a volume with a name, "+
-		"a claim or a folder of the host at %s (docs/ledger.md)", file, on, filepath.Dir(file))}
+	return []string{fmt.Sprintf("DATABASE_URL: %s is on %s: all that is remembered, and the key beside it, is lost with that; "+
+		"mount a volume with a name, a claim or a folder of the host at %s (docs/ledger.md)", file, on, filepath.Dir(file))}
 }
 
 // followed is where a file is or would be, without links; what is not there yet is where it is said
