@@ -175,9 +175,9 @@ images:
 # It takes no work that is not committed, and begins in an empty folder.
 release:
 	@case "$(VERSION)" in *-dirty|dev) echo "VERSION is $(VERSION): commit, and tag the commit"; exit 1;; esac
-	@[ -z "$$(git status --porcelain 2>/dev/null)" ] || { echo "there is work that is not committed: git status"; exit 1; }
 	@[ -f "$(RELEASE_KEY)" ] || { echo "RELEASE_KEY must be the file of a private key of OpenSSH: docs/releases.md"; exit 1; }
 	@[ ! -e $(DIST) ] || { echo "$(DIST) is there already: take it away first"; exit 1; }
+	@[ -z "$$(git status --porcelain 2>/dev/null)" ] || { echo "there is work that is not committed: git status"; exit 1; }
 	go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
 	@for archive in $(DIST)/*.tar.gz; do \
 		program=$$(mktemp -d); tar -xzf $$archive -C $$program; \
