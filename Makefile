@@ -181,6 +181,7 @@ release:
 	@tagged=$$(git rev-parse --quiet --verify "refs/tags/$(VERSION)^{commit}" 2>/dev/null) || { echo "there is no tag $(VERSION): tag the commit"; exit 1; }; \
 	[ "$$tagged" = "$(REVISION)" ] || { echo "the tag $(VERSION) is another commit ($$tagged): check that out"; exit 1; }; \
 	[ -z "$$(git status --porcelain)" ] || { echo "there is work that is not committed: commit it, or take it away"; exit 1; }
+	@[ -z "$$(git status --porcelain 2>/dev/null)" ] || { echo "there is work that is not committed: git status"; exit 1; }
 	go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
 	@for archive in $(DIST)/*.tar.gz; do \
 		program=$$(mktemp -d); tar -xzf $$archive -C $$program; \

@@ -67,14 +67,13 @@ func examine(ctx context.Context, env func(string) string, to recipients, roots 
 		report(doctor.Finding{Status: doctor.Broken, Check: check, Text: err.Error(), Remedy: remedy})
 		return code
 	}
-	c, err := config.Read(env)
+	c, err := readSettings(env)
 	if err != nil {
 		for fault := range strings.Lines(err.Error()) {
 			report(doctor.Finding{Status: doctor.Broken, Check: "settings", Text: strings.TrimSuffix(fault, "\n")})
 		}
 		return code
 	}
-	c.Warnings = append(c.Warnings, aroundSettings(c.Ledger)...)
 	platform, err := locate(ctx, c)
 	if err != nil {
 		return broken("identity", err, "run this where the service runs, or with the credentials that this makes: "+

@@ -13,9 +13,15 @@ import (
 // file, and nothing is said of a ledger there.
 const mountinfo = "/proc/self/mountinfo"
 
-// aroundSettings warns of what nobody can see in the settings themselves.
-func aroundSettings(l config.Ledger) []string {
-	return append(config.Unknown(os.Environ()), unkept(l, mountinfo)...)
+// readSettings reads them where the service runs, and warns of what nobody sees in themselves.
+func readSettings(env func(string) string) (*config.Config, error) {
+	c, err := config.Read(env)
+	if err != nil {
+		return nil, err
+	}
+	c.Warnings = append(c.Warnings, config.Unknown(os.Environ())...)
+	c.Warnings = append(c.Warnings, unkept(c.Ledger, mountinfo)...)
+	return c, nil
 }
 
 // unkept warns of a ledger in a file that is gone with the container; mounts is a file like mountinfo.
@@ -35,8 +41,7 @@ func unkept(l config.Ledger, mounts string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("DATABASE_URL: %s is on %s: all that is remembered, and the key beside it, is lost with that; "+
-		"mount a volume with a name, "+
-		"a claim or a folder of the host at %s (docs/ledger.md)", file, on, filepath.Dir(file))}
+		"mount a volume with a name, a claim or a folder of the host at %s (docs/ledger.md)", file, on, filepath.Dir(file))}
 }
 
 // followed is where a file is or would be, without links; what is not there yet is where it is said

@@ -37,11 +37,10 @@ func serve(ctx context.Context, args []string, env func(string) string, stdout, 
 	if len(args) > 0 {
 		return failed(stderr, exitUsage, errors.New("serve takes no arguments; it is configured by its environment"))
 	}
-	c, err := config.Read(env)
+	c, err := readSettings(env)
 	if err != nil {
 		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong; nothing was started\n%w", err))
 	}
-	c.Warnings = append(c.Warnings, aroundSettings(c.Ledger)...)
 	listener, err := net.Listen("tcp", ":"+strconv.Itoa(c.Server.Port))
 	if err != nil {
 		return failed(stderr, exitFailure, err)

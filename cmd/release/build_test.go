@@ -180,14 +180,22 @@ func TestAReleaseIsOfACommitAndSigned(t *testing.T) {
 	if err := os.WriteFile(key, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct{ version, key, says string }{
-		"not committed": {"v1-3-gabc-dirty", key, "commit"},
-		"no version":    {"dev", key, "commit"},
-		"no key":        {"v1", "", "RELEASE_KEY"},
-		"key not there": {"v1", key + "x", "RELEASE_KEY"},
-		"done before":   {"v1", key, "already"},
+	// A tree with work that is not committed, as git tells of it.
+	changed, folder := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(changed, "git"), []byte("#!/bin/sh\necho ' M main.go'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ version, key, to, says string }{
+		"not committed":      {"v1-3-gabc-dirty", key, folder, "commit"},
+		"no version":         {"dev", key, folder, "commit"},
+		"no key":             {"v1", "", folder, "RELEASE_KEY"},
+		"key not there":      {"v1", key + "x", folder, "RELEASE_KEY"},
+		"done before":        {"v1", key, folder, "already"},
+		"named all the same": {"v1", key, filepath.Join(folder, "new"), "not committed"},
 	} {
-		said, err := exec.Command("make", "-C", "../..", "release", "VERSION="+c.version, "RELEASE_KEY="+c.key, "DIST="+t.TempDir()).CombinedOutput()
+		command := exec.Command("make", "-C", "../..", "release", "VERSION="+c.version, "RELEASE_KEY="+c.key, "DIST="+c.to)
+		command.Env = append(os.Environ(), "PATH="+changed+":"+os.Getenv("PATH"))
+		said, err := command.CombinedOutput()
 		if err == nil || !strings.Contains(string(said), c.says) || strings.Contains(string(said), "go run") {
 			t.Errorf("%s: %v, %s", name, err, said)
 		}
