@@ -70,6 +70,8 @@ func TestExplainSaysWhatHoldsAndWhy(t *testing.T) {
 		{google, "OIDC_MAX_AGE", "480 minutes", config.Default, "no effect: people are not identified by IDENTITY=oidc"},
 		{google, "POMERIUM_POLICY_IDS", "", config.Unset, "no effect: Pomerium Zero is not used"},
 		{google, "LEDGER_RETENTION", "", config.Unset, "no effect: DATABASE_URL is not set"},
+		{google, "WEEKLY_RECONCILE", "true", config.Default, "no effect: DATABASE_URL is not set"},
+		{pomerium, "WEEKLY_RECONCILE", "true", config.Default, "ADMINS are told what differs"},
 		{google, "GOOGLE_CLOUD_PROJECT", "", config.AtStart, "The metadata server says"},
 		{pomerium, "GOOGLE_CLOUD_PROJECT", "", config.Unset, "no effect: Google Cloud is not used"},
 		{pomerium, "DATABASE_URL", "sqlite:", config.Derived, "are remembered"},

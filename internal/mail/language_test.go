@@ -24,7 +24,7 @@ func TestMailsSpeakTheLanguageOfTheDeployment(t *testing.T) {
 		c := config(s.Host, s.Port, s.Roots)
 		c.Language, c.SenderName = words.Tagged(tag), sender
 		m := mailer(t, c)
-		for name, n := range map[string]access.Notice{"review": review(), "approved": approved(), "hostile": hostile} {
+		for name, n := range map[string]access.Notice{"review": review(), "approved": approved(), "reconciled": reconciled(), "hostile": hostile} {
 			if failed := m.Notify(t.Context(), n).Failed(); failed != nil {
 				t.Fatal(failed)
 			}
@@ -43,8 +43,12 @@ func TestMailsSpeakTheLanguageOfTheDeployment(t *testing.T) {
 				}
 			}
 			read, err := new(mime.WordDecoder).DecodeHeader(subject)
-			if want := words.Tagged(tag).Text("notice.subject", "principal", n.Request.Principal, "kind", words.Tagged(tag).Text("kind.projects"),
-				"name", n.Request.Resource.Name()); err != nil || strings.TrimPrefix(read, "Re: ") != want {
+			want := words.Tagged(tag).Text("notice.subject", "principal", n.Request.Principal, "kind", words.Tagged(tag).Text("kind.projects"),
+				"name", n.Request.Resource.Name())
+			if n.Kind == access.NoticeReconciled {
+				want = words.Tagged(tag).Text("notice.reconciled.subject", "count", n.Round.Differences)
+			}
+			if err != nil || strings.TrimPrefix(read, "Re: ") != want {
 				t.Errorf("%s, %s: the subject reads %q, want %q: %v", tag, name, read, want, err)
 			}
 			from, err := mail.ParseAddress(header.Get("From"))
