@@ -221,7 +221,7 @@ func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked m
 			case r.StateAt(b.c.Now()) != access.Active || stands || len(r.Entitlements) == 0:
 			case !r.TakenIn.IsZero() && slices.ContainsFunc(on.live, func(live access.Request) bool { return copyOf(live) == r.ID }):
 			case !seen:
-				missing.add(NotStanding, r, "the project cannot be seen")
+				missing.add(NotStanding, r, "it cannot be seen what stands there")
 			default:
 				missing.add(NotStanding, r, "until "+stamp(r.Window.End))
 			}
