@@ -19,6 +19,14 @@ func (g *Google) Naming(named func() []access.Resource) *Google {
 	return &naming
 }
 
+// NamedInVain is what is named, and why some of it cannot be offered.
+func (g *Google) NamedInVain(ctx context.Context) (named []access.Resource, why []*access.Error) {
+	if named = g.named(); len(named) > 0 {
+		_, why = g.holders(ctx, named)
+	}
+	return named, why
+}
+
 // What is kept of folders and organizations: a list of all folders, and what organizations are
 // called.
 const (
