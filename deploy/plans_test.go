@@ -46,6 +46,7 @@ module "permissions" {
   settings       = module.settings
   more_secrets   = ["projects/access-prod/secrets/app", "projects/other-1/secrets/app"]
   read_inherited = true
+  granted_on     = ["folders/12", "folders/13"]
 }
 
 module "cloud_sql" {
