@@ -76,7 +76,14 @@ func (f folders) askOnFolder() (ref, id string) {
 // Everything that can be done on a project can be done on a folder and an organization that a rule
 // names, and it is written there and nowhere else.
 func TestEveryActionOnAFolder(t *testing.T) {
-	f := newFolders(t, namesFolders, nil)
+	for _, catalog := range []string{"AssetInventory", "PolicyAnalyzer"} {
+		t.Run(catalog, func(t *testing.T) {
+			everyActionOnAFolder(t, newFolders(t, namesFolders, map[string]string{"RESOURCE_CATALOG": catalog}))
+		})
+	}
+}
+
+func everyActionOnAFolder(t *testing.T, f folders) {
 	home := f.page(alice, "/?list").expect(t, 200, "/access/"+folderProduction, ">Production<", "/access/"+theOrganization)
 	if strings.Contains(home.body, folderData) {
 		t.Error("a folder is offered that no rule names")
