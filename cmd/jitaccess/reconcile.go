@@ -175,7 +175,8 @@ func (r *reconciliation) run(ctx context.Context) reconciled {
 // unlisted are the resources of differences that are in no list.
 func unlisted(all []broker.Difference, listed []access.ResourceInfo) (found []access.Resource) {
 	for _, d := range all {
-		if !slices.ContainsFunc(listed, func(i access.ResourceInfo) bool { return i.Resource == d.Resource }) && !slices.Contains(found, d.Resource) {
+		in := func(i access.ResourceInfo) bool { return i.Resource == d.Resource }
+		if !slices.ContainsFunc(listed, in) && !slices.Contains(found, d.Resource) {
 			found = append(found, d.Resource)
 		}
 	}

@@ -211,7 +211,8 @@ func (s *server) recentOf(r *http.Request, want string) []recentView {
 		}
 		ids := access.Each(q.Entitlements, access.EntitlementID.String)
 		title := s.languageOf(r).Series(access.Each(q.Entitlements, s.Broker.Title))
-		v := recentView{accessPath(q.Resource, url.Values{access.FieldEntitlement: ids}), title, unsaid(title, s.called(s.languageOf(r), q.Resource))}
+		on := unsaid(title, s.called(s.languageOf(r), q.Resource))
+		v := recentView{accessPath(q.Resource, url.Values{access.FieldEntitlement: ids}), title, on}
 		if !strings.Contains(strings.ToLower(v.Title+" "+v.On), want) {
 			continue
 		}
