@@ -46,6 +46,7 @@ module "permissions" {
   settings       = module.settings
   more_secrets   = ["projects/access-prod/secrets/app", "projects/other-1/secrets/app"]
   read_inherited = true
+  granted_on     = ["folders/12", "folders/13"]
 }
 
 module "cloud_sql" {
@@ -205,7 +206,7 @@ func (f terraform) deployed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services, limited, open := 0, 0, 0
+	services, limited, on, open := 0, 0, 0, 0
 	for _, m := range state.Values.RootModule.ChildModules {
 		for _, r := range m.Resources {
 			machines := r.Index == "jitaccess-machines"
@@ -221,6 +222,8 @@ func (f terraform) deployed(t *testing.T) {
 				}
 			case r.Type == "google_folder_iam_member" && strings.HasPrefix(r.Index.(string), "roles/resourcemanager.projectIamAdmin"):
 				limited++
+			case r.Type == "google_folder_iam_member" && r.Name == "granted_on":
+				on++
 			case r.Values.Member == "allUsers":
 				if open++; r.Name != "machines" {
 					t.Errorf("%s.%s is open to everybody", r.Type, r.Name)
@@ -228,7 +231,7 @@ func (f terraform) deployed(t *testing.T) {
 			}
 		}
 	}
-	if services != 2 || limited != 20 || open != 1 {
-		t.Errorf("%d services, %d limited bindings, %d open", services, limited, open)
+	if services != 2 || limited != 20 || on != 2*20 || open != 1 {
+		t.Errorf("%d services, %d limited bindings, %d on folders themselves, %d open", services, limited, on, open)
 	}
 }

@@ -117,6 +117,9 @@ func examine(ctx context.Context, env func(string) string, to recipients, roots 
 		live = &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
 			now: time.Now}
 		dc.PolicyFile = live.take
+		if google != nil {
+			dc.Named = google.provider.Naming(live.named).NamedInVain
+		}
 		hub := newGitHub(c, newApplications(live, google, nil, slog.New(slog.DiscardHandler), wallClock), wallClock)
 		dc.GitHub = hub.examine
 	}

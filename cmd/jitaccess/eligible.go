@@ -1,19 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/config"
-	"jitaccess/internal/gcp/provider"
+	"jitaccess/internal/gcp/resourcename"
 	"jitaccess/internal/server"
 )
 
@@ -23,7 +26,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	flags := newFlags("eligible", stderr)
 	service := serviceFlag(flags)
 	person := flags.String("person", "", "the address of a person; everybody when left out")
-	project := flags.String("project", "", "the id of a project; all that people may choose from when left out")
+	on := onFlags(flags, "all that people may choose from")
 	format := flags.String("format", "json", "json, as JIT Access 1.x answers, or csv")
 	if !parsed(flags, args, stderr) {
 		return exitUsage
@@ -33,8 +36,8 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	if *person != "" {
 		e.person, err = access.ParsePrincipal(*person)
 	}
-	if *project != "" && err == nil {
-		e.project, err = access.Project(*project)
+	if err == nil {
+		e.on, err = on()
 	}
 	switch *format {
 	case "json":
@@ -59,30 +62,48 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 		fmt.Fprintf(stderr, "PolicyAnalyzer also finds people in groups of groups; "+
 			"this listing is by direct membership, as with AssetInventory.\n")
 	}
+	e.catalog = c.Catalog.Kind
+	c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
 	platform, err := locate(ctx, c)
 	if err == nil && platform == nil {
 		err = errNeedsGoogle
 	}
+	var google *cloud
 	if err == nil {
-		e.catalog = c.Catalog.Kind
-		c.Catalog.Kind = config.AssetInventory // which can say through which members people are eligible
-		var google *provider.Google
-		if google, err = newGoogle(c, platform, wallClock); err == nil {
-			e.broker = broker.New(broker.Config{Providers: registered(google), Policy: policyOf(c), Now: e.now})
-			err = e.run(ctx)
-		}
+		google, err = newCloud(c, platform, wallClock)
 	}
 	if err != nil {
+		return failed(stderr, exitFailure, err)
+	}
+	named, unread := namedNow(ctx, c, google)
+	if unread != nil {
+		fmt.Fprintf(stderr, "folders and organizations are left out: %v\n", unread)
+	}
+	e.broker = broker.New(broker.Config{Providers: registered(google.provider.Naming(func() []access.Resource { return named })),
+		Policy: policyOf(c).Naming(named), Now: e.now})
+	if err := cmp.Or(e.run(ctx), unread); err != nil {
 		return failed(stderr, exitFailure, err)
 	}
 	return exitOK
 }
 
-// eligible is one listing. The zero person is everybody, the zero project is all.
+// namedNow are the folders and organizations that the policy file gives out themselves.
+func namedNow(ctx context.Context, c *config.Config, google *cloud) ([]access.Resource, error) {
+	kept := c.Requests.Policy
+	if kept.IsZero() {
+		return nil, nil
+	}
+	live := &livePolicy{base: policyOf(c), deployment: enforced(c), read: policyText(google, kept), log: slog.New(slog.DiscardHandler),
+		now: wallClock.now}
+	err := live.take(ctx)
+	return live.named(), err
+}
+
+// eligible is one listing. The zero person is everybody, the zero resource is all.
 type eligible struct {
-	broker  *broker.Broker
-	person  access.Principal
-	project access.Resource
+	broker *broker.Broker
+	person access.Principal
+	on     access.Resource
 	// catalog is the one that the service uses.
 	catalog string
 	out     rolesWriter
@@ -95,23 +116,23 @@ type eligible struct {
 var operator = access.Caller{Method: access.MethodSystem}
 
 func (e *eligible) run(ctx context.Context) error {
-	projects := []access.ResourceInfo{{Resource: e.project}}
-	if e.project == "" {
+	resources := []access.ResourceInfo{{Resource: e.on}}
+	if e.on == "" {
 		var err error
 		var warnings []*access.Error
-		if projects, warnings, err = e.broker.Resources(ctx, operator); err != nil {
+		if resources, warnings, err = e.broker.Resources(ctx, operator); err != nil {
 			return err
 		}
 		for _, w := range warnings {
-			fmt.Fprintf(e.stderr, "the list of projects: %s\n", told(w))
+			fmt.Fprintf(e.stderr, "the list of resources: %s\n", told(w))
 		}
 	}
 	failed := 0
 	var ineffective []forNobody
-	for _, p := range projects {
-		found, err := e.on(ctx, p.Resource)
+	for _, p := range resources {
+		found, err := e.eligibleOn(ctx, p.Resource)
 		switch {
-		case err != nil && e.project == "" && access.AsError(err).Code == access.CodeUnknownResource:
+		case err != nil && e.on == "" && access.AsError(err).Code == access.CodeUnknownResource:
 			// The search also finds what lies outside the scope.
 			fmt.Fprintf(e.stderr, "%s is left out: %s\n", p.Resource, told(err))
 			continue
@@ -125,7 +146,7 @@ func (e *eligible) run(ctx context.Context) error {
 		}
 		for _, person := range found.People {
 			roles := rolesOf(p.Resource, person, found.Warnings)
-			if len(roles.Entitlements) == 0 && (e.project == "" || e.person == "") {
+			if len(roles.Entitlements) == 0 && (e.on == "" || e.person == "") {
 				continue
 			}
 			if err := e.out.write(roles); err != nil {
@@ -136,7 +157,7 @@ func (e *eligible) run(ctx context.Context) error {
 			if e.person == "" && i.Why.Args["catalog"] != e.catalog {
 				why, _ := inWords(i.Why)
 				ineffective = append(ineffective, forNobody{
-					p.Resource.Name(), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), why,
+					listedAs(p.Resource), string(i.Node), i.Role, i.Member, i.Expression, string(i.Why.Code), why,
 				})
 			}
 		}
@@ -145,7 +166,7 @@ func (e *eligible) run(ctx context.Context) error {
 		return err
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d projects could not be looked up", failed, len(projects))
+		return fmt.Errorf("%d of %d resources could not be looked up", failed, len(resources))
 	}
 	return nil
 }
@@ -173,7 +194,7 @@ const (
 	quotaAttempts = 12
 )
 
-func (e *eligible) on(ctx context.Context, on access.Resource) (broker.Eligible, error) {
+func (e *eligible) eligibleOn(ctx context.Context, on access.Resource) (broker.Eligible, error) {
 	return patiently(ctx, e.sleep, func() (broker.Eligible, error) { return e.broker.Eligible(ctx, operator, on, e.person) })
 }
 
@@ -186,6 +207,36 @@ func patiently[T any](ctx context.Context, sleep func(context.Context, time.Dura
 		}
 	}
 	return found, err
+}
+
+// listedAs is a resource in a listing: the id of a project, as in JIT Access 1.x, and the path of
+// anything else.
+func listedAs(on access.Resource) string {
+	id, ok := on.ProjectID()
+	if !ok {
+		return string(on)
+	}
+	return id
+}
+
+// onFlags are the flags by which a command is about one resource, and read which that is; empty
+// is what it is about without them.
+func onFlags(flags *flag.FlagSet, without string) func() (access.Resource, error) {
+	project := flags.String("project", "", "the id of a project; "+without+" when left out")
+	path := flags.String("resource", "", "in place of a project, the path of any resource, such as folders/123456789012")
+	return func() (access.Resource, error) {
+		switch {
+		case *project != "" && *path != "":
+			return "", errors.New("--project and --resource name two resources; give one of them")
+		case *project != "":
+			return access.Project(*project)
+		case strings.HasPrefix(*path, "folders/"), strings.HasPrefix(*path, "organizations/"), strings.HasPrefix(*path, "projects/"):
+			return resourcename.Parse(*path) // which says how one is named
+		case *path != "":
+			return access.ParseResource(*path)
+		}
+		return "", nil
+	}
 }
 
 // personRoles is the answer of JIT Access 1.x to GET /api/projects/{project}/roles,
@@ -209,7 +260,7 @@ type through struct {
 }
 
 func rolesOf(on access.Resource, p broker.EligiblePerson, warnings []*access.Error) personRoles {
-	r := personRoles{Person: p.Person, Project: on.Name(), Warnings: []string{}, Entitlements: []personRole{}}
+	r := personRoles{Person: p.Person, Project: listedAs(on), Warnings: []string{}, Entitlements: []personRole{}}
 	for _, w := range warnings {
 		text, _ := inWords(w)
 		r.Warnings = append(r.Warnings, text)

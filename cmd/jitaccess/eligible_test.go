@@ -177,7 +177,7 @@ func TestEligibleWaitsForQuota(t *testing.T) {
 	e.broker = broker.New(broker.Config{Providers: []broker.Registration{{Provider: provider, Kinds: resourcename.Kinds}},
 		Policy: policyOf(settings), Now: time.Now})
 	err := e.run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "1 of 3 projects") {
+	if err == nil || !strings.Contains(err.Error(), "1 of 3 resources") {
 		t.Errorf("error %v", err)
 	}
 	if waited != (2+quotaAttempts)*quotaWait {

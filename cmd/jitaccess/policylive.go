@@ -286,6 +286,23 @@ func entitlementsOf(p broker.Policy) func() []policy.Entitlement {
 	return func() []policy.Entitlement { return nil }
 }
 
+// named are the folders and organizations that the file, as it was last taken, gives out
+// themselves.
+func (p *livePolicy) named() []access.Resource {
+	if taken := p.taken.Load(); taken != nil {
+		return taken.File().Named()
+	}
+	return nil
+}
+
+// namedBy are those of a policy that has a file; of any other there are none.
+func namedBy(p broker.Policy) func() []access.Resource {
+	if live, ok := p.(*livePolicy); ok {
+		return live.named
+	}
+	return func() []access.Resource { return nil }
+}
+
 // enforced is what this version carries out of policies.
 func enforced(c *config.Config) policy.Deployment {
 	settings := settingsOf(c)

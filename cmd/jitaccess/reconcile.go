@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,7 +45,7 @@ var meanings = map[access.DifferenceKind]struct{ what, next string }{
 func runReconcile(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := newFlags("reconcile", stderr)
 	name := serviceFlag(flags)
-	project := flags.String("project", "", "the id of a project; all that the service account may see when left out")
+	on := onFlags(flags, "all that the service account may see")
 	asJSON := flags.Bool("json", false, "print one JSON object in place of a table")
 	if !parsed(flags, args, stderr) {
 		return exitUsage
@@ -54,10 +55,8 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 		return failed(stderr, exitUsage, fmt.Errorf("the configuration is wrong\n%w", err))
 	}
 	r := reconciliation{stderr: stderr, sleep: sleep}
-	if *project != "" {
-		if r.project, err = access.Project(*project); err != nil {
-			return failed(stderr, exitUsage, err)
-		}
+	if r.on, err = on(); err != nil {
+		return failed(stderr, exitUsage, err)
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -83,7 +82,7 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 	return exitOK
 }
 
-// reconciliation is one run. The zero project is all.
+// reconciliation is one run. The zero resource is all.
 type reconciliation struct {
 	broker interface {
 		Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
@@ -91,9 +90,9 @@ type reconciliation struct {
 		NotStanding(context.Context, access.Caller, map[access.Resource]broker.Reconciled) ([]access.Difference, error)
 		HasReconciled(context.Context, access.Caller) error
 	}
-	project access.Resource
-	stderr  io.Writer
-	sleep   func(context.Context, time.Duration) error
+	on     access.Resource
+	stderr io.Writer
+	sleep  func(context.Context, time.Duration) error
 }
 
 // reconciled is what a run found.
@@ -115,39 +114,52 @@ type difference struct {
 	Next    string                `json:"next"`
 }
 
-// run looks at all projects. What cannot be read never hides the rest. Only what was
+// run looks at all resources. What cannot be read never hides the rest. Only what was
 // looked at whole takes a doubt back.
 func (r *reconciliation) run(ctx context.Context) reconciled {
 	report := reconciled{Differences: []difference{}, Unread: []string{}}
 	unread := func(what string, err error) { report.Unread = append(report.Unread, what+": "+told(err)) }
-	projects := []access.ResourceInfo{{Resource: r.project}}
-	if r.project == "" {
+	resources := []access.ResourceInfo{{Resource: r.on}}
+	if r.on == "" {
 		var warnings []*access.Error
 		var err error
-		if projects, warnings, err = r.broker.Resources(ctx, operator); err != nil {
-			unread("the list of projects", err)
+		if resources, warnings, err = r.broker.Resources(ctx, operator); err != nil {
+			unread("the list of resources", err)
 		}
 		for _, w := range warnings {
-			unread("the list of projects", w)
+			unread("the list of resources", w)
 		}
 	}
 	looked := map[access.Resource]broker.Reconciled{}
-	for _, p := range projects {
-		found, err := r.on(ctx, p.Resource)
+	look := func(on access.Resource) error {
+		found, err := r.look(ctx, on)
 		for _, w := range found.Warnings {
-			fmt.Fprintf(r.stderr, "%s: %s\n", p.Resource, told(w))
+			fmt.Fprintf(r.stderr, "%s: %s\n", on, told(w))
 		}
 		if report.add(found.Differences); err != nil {
-			unread(string(p.Resource), err)
-			continue
+			return err
 		}
 		report.Projects++
-		looked[p.Resource] = found
+		looked[on] = found
+		return nil
 	}
-	if r.project != "" {
+	for _, p := range resources {
+		if err := look(p.Resource); err != nil {
+			unread(string(p.Resource), err)
+		}
+	}
+	if r.on != "" {
 		return report
 	}
 	missing, err := r.broker.NotStanding(ctx, operator, looked)
+	// A grant outlives that its folder is named by the policy, or its project listed.
+	again := false
+	for _, on := range unlisted(missing, resources) {
+		again = look(on) == nil || again // what cannot be looked at is a difference
+	}
+	if again && err == nil {
+		missing, err = r.broker.NotStanding(ctx, operator, looked)
+	}
 	if report.add(missing); err != nil {
 		unread("the ledger", err)
 	}
@@ -159,15 +171,26 @@ func (r *reconciliation) run(ctx context.Context) reconciled {
 	return report
 }
 
-// on waits where the quota is spent, as a listing of everything does.
-func (r *reconciliation) on(ctx context.Context, on access.Resource) (broker.Reconciled, error) {
+// unlisted are the resources of differences that are in no list.
+func unlisted(all []broker.Difference, listed []access.ResourceInfo) (found []access.Resource) {
+	for _, d := range all {
+		in := func(i access.ResourceInfo) bool { return i.Resource == d.Resource }
+		if !slices.ContainsFunc(listed, in) && !slices.Contains(found, d.Resource) {
+			found = append(found, d.Resource)
+		}
+	}
+	return found
+}
+
+// look waits where the quota is spent, as a listing of everything does.
+func (r *reconciliation) look(ctx context.Context, on access.Resource) (broker.Reconciled, error) {
 	return patiently(ctx, r.sleep, func() (broker.Reconciled, error) { return r.broker.Reconcile(ctx, operator, on) })
 }
 
 func (r *reconciled) add(all []access.Difference) {
 	for _, d := range all {
 		m := meanings[d.Kind]
-		r.Differences = append(r.Differences, difference{d.Kind, d.ID, d.Resource.Name(), d.Principal, d.Roles, m.what, d.Why, m.next})
+		r.Differences = append(r.Differences, difference{d.Kind, d.ID, listedAs(d.Resource), d.Principal, d.Roles, m.what, d.Why, m.next})
 	}
 }
 
@@ -192,7 +215,7 @@ func (r reconciled) table(w io.Writer) error {
 	for _, text := range r.Unread {
 		fmt.Fprintf(w, "could not be read: %s\n", access.Visible(text))
 	}
-	_, err := fmt.Fprintf(w, "%d projects; %d differences; %d could not be read\n", r.Projects, len(r.Differences), len(r.Unread))
+	_, err := fmt.Fprintf(w, "%d resources; %d differences; %d could not be read\n", r.Projects, len(r.Differences), len(r.Unread))
 	return err
 }
 

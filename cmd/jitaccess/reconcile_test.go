@@ -248,7 +248,7 @@ func TestARunOfReconcileTakesADoubtBackWhenItHasReadEverything(t *testing.T) {
 		"the quota, for a while": {someReconciling{unread: map[access.Resource]error{"projects/a": &access.Error{Kind: access.TooMany, Code: access.CodeQuota}}}, "", 3, 1, 0},
 	} {
 		waits := 0
-		r := reconciliation{broker: &c.broker, project: c.project, stderr: io.Discard,
+		r := reconciliation{broker: &c.broker, on: c.project, stderr: io.Discard,
 			sleep: func(context.Context, time.Duration) error { waits++; return nil }}
 		report := r.run(t.Context())
 		if len(report.Differences) != c.differences || len(report.Unread) != c.unread || c.broker.done != c.done {

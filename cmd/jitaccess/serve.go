@@ -274,7 +274,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	var providers []broker.Registration
 	if google != nil {
-		providers = append(providers, registered(google.provider)...)
+		providers = append(providers, registered(google.provider.Naming(namedBy(terms)))...)
 	}
 	if c.Pomerium.Used() {
 		p, err := newPomerium(c, google, memory.ledger, entitlementsOf(terms), k)

@@ -397,9 +397,12 @@ func (w *world) described(resource, text string) []google.Binding {
 func (w *world) granted(id string) int { return len(w.described("projects/"+project, "["+id+"]")) }
 
 // live counts those that are not over.
-func (w *world) live(id string) (n int) {
+func (w *world) live(id string) int { return w.liveOn("projects/"+project, id) }
+
+// liveOn counts those of any resource.
+func (w *world) liveOn(resource, id string) (n int) {
 	w.t.Helper()
-	for _, b := range w.described("projects/"+project, "["+id+"]") {
+	for _, b := range w.described(resource, "["+id+"]") {
 		if window, _, ok, _ := condition.ParseActivation(b.Condition.Expression); ok && window.End.After(w.now()) {
 			n++
 		}

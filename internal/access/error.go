@@ -287,6 +287,9 @@ const (
 	CodeStaleGroups       Code = "stale-groups"       // seconds
 	CodeAnalysisPartial   Code = "analysis-partial"   // reason
 	CodeInventoryOnly     Code = "inventory-only"     // resource
+	CodeNamedUnseen       Code = "named-unseen"       // resource
+	CodeNamedOutside      Code = "named-outside"      // resource, scope
+	CodeNamedLeaving      Code = "named-leaving"      // resource
 	CodeMoved             Code = "moved"              // resource, parent
 	CodeTreeUnconfirmed   Code = "tree-unconfirmed"   // resource, parent
 	CodePolicyNearlyFull  Code = "policy-nearly-full" // count, max, resource

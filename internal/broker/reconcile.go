@@ -203,7 +203,7 @@ func (b *Broker) NotStanding(ctx context.Context, caller access.Caller, looked m
 	return missing.Differences, err
 }
 
-const cannotBeSeen = "the project cannot be seen"
+const cannotBeSeen = "it cannot be seen what stands there"
 
 // has is whether the grant of a request stands.
 func (f Reconciled) has(r access.Request) bool {

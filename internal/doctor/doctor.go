@@ -121,6 +121,9 @@ type Config struct {
 	// PolicyFile reads the policy file, and is an error that says what is wrong with it; nil
 	// where there is none.
 	PolicyFile func(ctx context.Context) error
+	// Named are the folders and organizations that the policy file, once it was read, gives out
+	// themselves, and why some of them are not offered; nil where there is none.
+	Named func(ctx context.Context) (named []access.Resource, inVain []*access.Error)
 
 	// Pomerium looks at the policies of Pomerium Zero, and at the changes that wait to be
 	// applied there; nil where it is not used.
@@ -157,7 +160,7 @@ func Run(ctx context.Context, c Config, report func(Finding)) {
 		checks = []func(context.Context){
 			d.settings, d.identity, d.audience, d.publicOrigin, d.identityKeys, d.keys, d.signing,
 			d.projects, d.permissions, d.analysis, d.policies, d.inventory, d.ancestors, d.groups, d.joinable, d.outsiders,
-			d.policyFile, d.secrets, d.mail, d.mailbox, d.channels, d.topic,
+			d.policyFile, d.named, d.secrets, d.mail, d.mailbox, d.channels, d.topic,
 			d.runServices, d.appVersions, d.accountKeys, d.clock,
 		}
 	}

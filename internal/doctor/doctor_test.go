@@ -14,6 +14,7 @@ import (
 	"jitaccess/internal/config"
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp/parametermanager"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/mail/smtptest"
 	"jitaccess/internal/sandbox/google"
 )
@@ -50,6 +51,25 @@ func policyAt(version string) func(*doctor.Config) {
 			}
 			return err
 		}
+	}
+}
+
+// naming has the policy file give out folders and organizations themselves.
+func naming(all ...access.Resource) func(*doctor.Config) {
+	return func(c *doctor.Config) {
+		named, err := provider.New(provider.Config{Platform: c.Platform, Scope: string(c.Scope), CustomerID: "C01sandbx", Now: time.Now,
+			Sleep: func(context.Context, time.Duration) error { return nil }})
+		if err != nil {
+			panic(err)
+		}
+		c.Named = named.Naming(func() []access.Resource { return all }).NamedInVain
+	}
+}
+
+// mayWriteFolders lets the service write the policies of all folders and of the organization.
+func mayWriteFolders(o *google.Organization) {
+	for _, role := range []string{"roles/resourcemanager.folderIamAdmin", "roles/resourcemanager.organizationAdmin"} {
+		o.Policy.Bindings = append(o.Policy.Bindings, google.Binding{Role: role, Members: []string{member}})
 	}
 }
 
@@ -305,6 +325,21 @@ func TestEveryFaultIsFound(t *testing.T) {
 				return errors.New("the policy has faults\n3:5: a rule needs the key \"name\"")
 			}
 		}}, []string{"broken   policy file: the policy has faults 3:5: a rule needs the key \"name\"; correct it; jitaccess policy lint"}},
+		{"folders and an organization that rules give out", world{organization: mayWriteFolders, change: naming("folders/731905264410", "organizations/"+org)}, nil},
+		{"a folder that may not be written", world{change: naming("folders/550038216947")}, []string{
+			"broken   folders: a rule gives out folders/550038216947, and the service account lacks resourcemanager.folders.setIamPolicy there, or there is no such thing; " +
+				"run: gcloud resource-manager folders add-iam-policy-binding 550038216947 --member " + member + " --role roles/resourcemanager.folderIamAdmin --condition None; or take it out"}},
+		{"an organization that may not be written", world{change: naming("organizations/" + org)}, []string{
+			"broken   folders: …resourcemanager.organizations.setIamPolicy…run: " + onOrganization + "roles/resourcemanager.organizationAdmin"}},
+		{"a folder that does not exist", world{organization: mayWriteFolders, change: naming("folders/4711")}, []string{
+			"broken   folders: …lacks resourcemanager.folders.get, resourcemanager.folders.getIamPolicy, resourcemanager.folders.setIamPolicy there, or there is no such thing"}},
+		{"a folder outside the scope", world{organization: mayWriteFolders, settings: map[string]string{"RESOURCE_SCOPE": "folders/731905264410"},
+			change: naming("folders/198467720153")}, []string{"warning  folders: A rule of the policy gives out folders/198467720153, which does not lie in folders/731905264410…; An administrator can"}},
+		{"a folder that is being deleted", world{organization: mayWriteFolders, faults: func(f *google.Faults) { f.DeleteFolder("550038216947") },
+			change: naming("folders/550038216947")}, []string{"warning  folders: …which is being deleted"}},
+		{"permissions on a folder that cannot be tested", world{organization: mayWriteFolders, change: naming("folders/550038216947"),
+			faults: fail(google.Fault{Path: "/v3/folders/{id}:testIamPermissions", Status: 400, Message: "no"})}, []string{
+			"unseen   folders: permissions on folders/550038216947 cannot be tested"}},
 		{"a policy in a secret that cannot be read", world{change: policyAt("projects/example-jitaccess/secrets/policy/versions/1")}, []string{
 			"broken   policy file: what POLICY names cannot be read: …run: gcloud secrets add-iam-policy-binding policy --project example-jitaccess"}},
 		{"a policy in a parameter that cannot be read", world{change: policyAt("projects/example-jitaccess/locations/global/parameters/policy/versions/v1")}, []string{

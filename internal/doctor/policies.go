@@ -79,6 +79,44 @@ func (d *doctor) permissions(ctx context.Context) {
 	}
 }
 
+// policyAdmins are the roles with which policies of these kinds are read and written
+// (https://cloud.google.com/resource-manager/docs/access-control-folders,
+// https://cloud.google.com/resource-manager/docs/access-control-org).
+var policyAdmins = map[string]string{"folders": "roles/resourcemanager.folderIamAdmin",
+	"organizations": "roles/resourcemanager.organizationAdmin"}
+
+// named asks what may be done to the folders and organizations that the policy file gives out.
+func (d *doctor) named(ctx context.Context) {
+	if d.Named == nil {
+		return
+	}
+	const check = "folders"
+	named, inVain := d.Named(ctx)
+	good := 0
+	for _, on := range named {
+		kind := "resourcemanager." + on.Kind()
+		missing, err := d.missing(ctx, resourceManager, "/v3/"+string(on), kind+".get", kind+".getIamPolicy", kind+".setIamPolicy")
+		switch {
+		case err != nil:
+			d.unseen(check, "permissions on "+string(on)+" cannot be tested: "+why(err), d.remedy(err, resourceManager, ""))
+		case missing != "":
+			d.broken(check, "a rule gives out "+string(on)+", and the service account lacks "+missing+" there, or there is no such thing",
+				d.grant(on, policyAdmins[on.Kind()])+"; or take it out of the policy")
+		default:
+			good++
+		}
+	}
+	for _, e := range inVain {
+		if e.Code != access.CodeNamedUnseen { // which is a permission that is missing
+			text, next := d.Words(e)
+			d.warn(check, strings.TrimSuffix(text, "."), next)
+		}
+	}
+	if good > 0 {
+		d.ok(check, "may read and write the policies of %d folders or organizations that rules give out", good)
+	}
+}
+
 // resourceManager is the API of projects, folders and organizations.
 const resourceManager = "cloudresourcemanager.googleapis.com"
 

@@ -143,7 +143,8 @@ func TestCallsAreThoseOfGooglesClients(t *testing.T) {
 			inventory.Standing(ctx, access.StandingQuery{Resource: project, Principals: []access.Principal{person}})
 		}, func() { assets.EffectiveIamPolicies.BatchGet(scope).Names(project.FullName()).Do() }},
 		"searchAllIamPolicies": {":searchAllIamPolicies", func() { inventory.Named(ctx, person) }, func() {
-			assets.V1.SearchAllIamPolicies(scope).AssetTypes("cloudresourcemanager.googleapis.com/Project").
+			assets.V1.SearchAllIamPolicies(scope).AssetTypes("cloudresourcemanager.googleapis.com/Project",
+				"cloudresourcemanager.googleapis.com/Folder", "cloudresourcemanager.googleapis.com/Organization").
 				Query(`policy:"` + string(person) + `"`).PageSize(500).Do()
 		}},
 		"analyzeIamPolicy, what a person holds": {":analyzeIamPolicy", func() {

@@ -58,7 +58,8 @@ func (s *server) administration(r *http.Request) (page, error) {
 	}
 	for _, a := range found.Active {
 		role := s.granted(r, s.viewRole(r, a.Entitlement, access.RoleInfo{ChangesPermissions: access.No}), a)
-		v.Active = append(v.Active, activeView{role, a.Entitlement.Resource, unsaid(role.Title, a.Entitlement.Resource.Name()), a.Principal})
+		on := a.Entitlement.Resource
+		v.Active = append(v.Active, activeView{role, on, unsaid(role.Title, s.called(s.languageOf(r), on)), a.Principal})
 	}
 	return page{template: "admin", status: http.StatusOK, data: v}, nil
 }

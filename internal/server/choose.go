@@ -155,7 +155,7 @@ func (s *server) askFor(r *http.Request, on access.Resource, texts []string, q u
 }
 
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
-	v := chooseView{Frame: s.frame(r, "choose.title", "resource", offer.Resource.Name()), Resource: offer.Resource,
+	v := chooseView{Frame: s.frame(r, "choose.title", "resource", s.called(s.languageOf(r), offer.Resource)), Resource: offer.Resource,
 		Warnings: s.viewWarnings(r, offer.Warnings), Roles: make([]RoleView, 0, len(offer.Roles))}
 	if q, err := query(r); err == nil && safe(r) {
 		v.Filled = filledIn(q)

@@ -28,7 +28,7 @@ type homeView struct {
 	Warnings []string
 	// Unlisted: the list could not be had; typing an id still works.
 	Unlisted string
-	// Projected is whether there are projects among what can be chosen.
+	// Projected is whether projects can be chosen, and nothing in which others lie.
 	Projected bool
 	// Lists is nil where nothing is remembered.
 	Lists *homeLists
@@ -104,13 +104,15 @@ func (s *server) find(r *http.Request, typed string, alone bool) (page, error) {
 	} else {
 		s.logListed(r, len(resources))
 	}
+	v.Projected = v.Projected && !slices.ContainsFunc(resources, func(i access.ResourceInfo) bool { return i.Resource.HoldsOthers() })
 	v.Total, v.Warnings = len(resources), s.viewWarnings(r, warnings)
 	want, roles := strings.ToLower(typed), s.rolesByResource(named.Eligible)
 	for _, info := range resources {
-		if want != "" && !alone && info.Resource.Name() == want {
+		if want != "" && !alone && (info.Resource.Name() == want || string(info.Resource) == want) {
 			return redirect(accessPath(info.Resource, nil)), nil
 		}
-		listed := projectView{Resource: string(info.Resource), Title: cmp.Or(info.Title, info.Resource.Name()), ID: info.Resource.Name(),
+		called := s.called(s.languageOf(r), info.Resource)
+		listed := projectView{Resource: string(info.Resource), Title: cmp.Or(info.Title, called), ID: called,
 			Roles: strings.Join(roles[info.Resource], ", ")}
 		listed.order = strings.ToLower(listed.Title)
 		if listed.Title == listed.ID {
@@ -209,7 +211,8 @@ func (s *server) recentOf(r *http.Request, want string) []recentView {
 		}
 		ids := access.Each(q.Entitlements, access.EntitlementID.String)
 		title := s.languageOf(r).Series(access.Each(q.Entitlements, s.Broker.Title))
-		v := recentView{accessPath(q.Resource, url.Values{access.FieldEntitlement: ids}), title, unsaid(title, q.Resource.Name())}
+		on := unsaid(title, s.called(s.languageOf(r), q.Resource))
+		v := recentView{accessPath(q.Resource, url.Values{access.FieldEntitlement: ids}), title, on}
 		if !strings.Contains(strings.ToLower(v.Title+" "+v.On), want) {
 			continue
 		}

@@ -126,11 +126,15 @@ func (s *server) badResource(text string, err error) error {
 		Args: access.Args{"resource": printable(text)}, Err: err}
 }
 
-// project reads {project} of an address of the JSON interface.
+// project reads {project} of an address of the JSON interface: the id of a project or, escaped, the
+// path of any resource, as folders%2F123456789012.
 func (s *server) project(r *http.Request) (access.Resource, error) {
 	id, err := segment(r, "project")
 	if err != nil {
 		return "", err
+	}
+	if strings.Contains(id, "/") {
+		return s.parseResource(id)
 	}
 	on, err := access.Project(id)
 	if err != nil {

@@ -78,7 +78,7 @@ var attested = map[access.Attestation]string{access.SignedElsewhere: "list.attes
 func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	l := s.languageOf(r)
 	v := rowView{ID: q.ID, Key: "row-" + q.ID, Reason: q.Justification, Person: l.Person(q),
-		On: q.Resource.Name(), Resource: q.Resource, Principal: q.Principal,
+		On: s.called(s.languageOf(r), q.Resource), Resource: q.Resource, Principal: q.Principal,
 		State: l.Text("state." + string(q.State)), Tone: tones[q.State],
 		Made: s.moment(r, q.Created), Glass: q.Kind == access.BreakGlass}
 	if key := attested[q.Attestation]; key != "" {

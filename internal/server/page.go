@@ -233,7 +233,7 @@ func (s *server) parsePage(l *words.Language, name string) (*template.Template, 
 		"clock":    func() string { return s.Now().UTC().Format(time.RFC3339) },
 		"provider": s.providerOf, "kind": func(on access.Resource) string { return s.kindOf(l, on) },
 		"lookAlike": l.LookAlike, "inLine": words.InLine, "placed": words.Placed, "isolated": access.Isolated,
-		"appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
+		"called": func(on access.Resource) string { return s.called(l, on) }, "appliedLater": s.appliedLater, "reasonShown": s.reasonShown,
 		"tellsPeople": s.tellsPeople, "silenced": s.silenced, "tellsAnything": func() bool { return len(s.Broker.Channels()) > 0 },
 		"addresses": func(names []string) template.HTML {
 			return template.HTML(l.Series(access.Each(names, func(name string) string {

@@ -41,6 +41,14 @@ func (s *server) providerOf(on access.Resource) string {
 	return s.Provider(on)
 }
 
+// called is what a resource is called among others: with its kind where its name is a number.
+func (s *server) called(l *words.Language, on access.Resource) string {
+	if on.HoldsOthers() {
+		return s.kindOf(l, on) + " " + on.Name()
+	}
+	return on.Name()
+}
+
 // appliedLater is whether people wait for what was written there to hold.
 func (s *server) appliedLater(on access.Resource) bool {
 	return s.Broker.ResourceKind(on).AppliedWithin > 0

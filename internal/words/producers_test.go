@@ -458,6 +458,11 @@ func situations() []situation {
 			return inventory(t, access.CodeInventoryOnly, google{"/projects/shop:getIamPolicy": answer(policyOf()),
 				"/folders/7:getIamPolicy": refusing(403, "no"), ":batchGet": answer(inherited), "/groups": answer(`{}`)}, ana)
 		}, nil},
+		{access.CodeNamedUnseen, "a folder that is nowhere", named(access.CodeNamedUnseen, "folders/7", `{}`), nil},
+		{access.CodeNamedOutside, "a folder of another organization", named(access.CodeNamedOutside, "folders/7",
+			`{"folders":[{"name":"folders/7","parent":"organizations/2","state":"ACTIVE"}]}`), nil},
+		{access.CodeNamedLeaving, "a folder whose deletion was requested", named(access.CodeNamedLeaving, "folders/7",
+			`{"folders":[{"name":"folders/7","parent":"organizations/1","state":"DELETE_REQUESTED"}]}`), nil},
 		{access.CodeMoved, "a project that has left the folder", func(t *testing.T) error {
 			const inherited = `{"policyResults":[{"fullResourceName":"//cloudresourcemanager.googleapis.com/projects/shop",
 				"policies":[{"attachedResource":"//cloudresourcemanager.googleapis.com/folders/7","policy":{"bindings":[

@@ -21,6 +21,7 @@ import (
 	"jitaccess/internal/gcp/directory"
 	"jitaccess/internal/gcp/gcptest"
 	"jitaccess/internal/gcp/iampolicy"
+	"jitaccess/internal/gcp/provider"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/server"
 )
@@ -263,6 +264,20 @@ func inventory(t *testing.T, code access.Code, google google, people ...access.P
 		s.Warnings = append(s.Warnings, i.Why)
 	}
 	return the(code, err, s.Warnings)
+}
+
+// named lists what there is, where a policy names a folder and a search finds these.
+func named(code access.Code, folder access.Resource, folders string) func(*testing.T) error {
+	return func(t *testing.T) error {
+		g := google{"/projects:search": answer(`{}`), "/folders:search": answer(folders)}.start(t)
+		p, err := provider.New(provider.Config{Platform: g.Platform, Scope: "organizations/1", CustomerID: "C1",
+			Now: time.Now, Sleep: func(context.Context, time.Duration) error { return nil }})
+		if err != nil {
+			return err
+		}
+		_, warnings, err := p.Naming(func() []access.Resource { return []access.Resource{folder} }).Resources(t.Context(), ana)
+		return the(code, err, warnings)
+	}
 }
 
 // marked is a policy that makes a member eligible for a role.

@@ -81,6 +81,7 @@ module "limits" {
   accepted_roles = var.accepted_roles
   permissions    = { for role, granted in data.google_iam_role.granted : role => granted.included_permissions }
   read_inherited = var.read_inherited
+  granted_on     = var.granted_on
 }
 
 resource "google_organization_iam_member" "scope" {
@@ -128,6 +129,32 @@ resource "google_project_iam_member" "scope" {
       description = condition.value.description
       expression  = condition.value.expression
     }
+  }
+}
+
+# Folders and organizations that are given out themselves.
+
+resource "google_organization_iam_member" "granted_on" {
+  for_each = { for key, binding in module.limits.bindings_on : key => binding if binding.kind == "organizations" }
+  org_id   = each.value.name
+  role     = each.value.role
+  member   = google_service_account.jitaccess.member
+  condition {
+    title       = each.value.title
+    description = each.value.description
+    expression  = each.value.expression
+  }
+}
+
+resource "google_folder_iam_member" "granted_on" {
+  for_each = { for key, binding in module.limits.bindings_on : key => binding if binding.kind == "folders" }
+  folder   = "folders/${each.value.name}"
+  role     = each.value.role
+  member   = google_service_account.jitaccess.member
+  condition {
+    title       = each.value.title
+    description = each.value.description
+    expression  = each.value.expression
   }
 }
 

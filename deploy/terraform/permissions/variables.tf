@@ -79,6 +79,12 @@ variable "read_inherited" {
   default     = false
 }
 
+variable "granted_on" {
+  description = "The folders and organizations that rules of the policy file give out themselves, folders/NUMBER or organizations/NUMBER. The service may grant the roles there too."
+  type        = set(string)
+  default     = []
+}
+
 variable "doctor_sees_more" {
   description = "Whether jitaccess doctor may look for other versions and for keys in this project."
   type        = bool

@@ -4,7 +4,7 @@
 # What access is to
 
 variable "resource_scope" {
-  description = "RESOURCE_SCOPE: projects/ID, folders/NUMBER or organizations/NUMBER. The part of the organization whose projects people can get access to. Unset, it is the project in which the service runs: $GOOGLE_CLOUD_PROJECT, or where that is unset, as it usually is on Cloud Run, the project that the metadata server names."
+  description = "RESOURCE_SCOPE: projects/ID, folders/NUMBER or organizations/NUMBER. The part of the organization whose projects people can get access to. Unset, it is the project in which the service runs: $GOOGLE_CLOUD_PROJECT, or where that is unset, as it usually is on Cloud Run, the project that the metadata server names. A folder or organization itself is given out where a rule of POLICY names it, and it is or lies in this."
   type        = string
   default     = null
 

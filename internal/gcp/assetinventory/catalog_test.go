@@ -165,7 +165,7 @@ func TestAboutNobodyOnlyThePolicyIsRead(t *testing.T) {
 
 func TestUnknownResources(t *testing.T) {
 	w := newWorld(t)
-	for _, r := range []access.Resource{"projects/elsewhere", "folders/7", "organizations/1", ""} {
+	for _, r := range []access.Resource{"projects/elsewhere", "projects/4711", "folders/8", "organizations/2", ""} {
 		_, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: r, Principals: []access.Principal{ana}})
 		if e := access.AsError(err); e == nil || e.Kind != access.NotFound || e.Code != access.CodeUnknownResource || e.Args["resource"] != string(r) {
 			t.Errorf("%q: %v", r, err)

@@ -37,7 +37,7 @@ func TestEverybodyOfWhatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	delete(w.live, shop)
 	for resource, want := range map[access.Resource]access.Code{
-		shop: access.CodeServiceNotAllowed, "projects/unknown": access.CodeUnknownResource, folder: access.CodeUnknownResource,
+		shop: access.CodeServiceNotAllowed, "projects/unknown": access.CodeUnknownResource, "folders/8": access.CodeUnknownResource,
 	} {
 		if _, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: resource, Everybody: true}); access.AsError(err).Code != want {
 			t.Errorf("%s: %v, want %s", resource, err, want)

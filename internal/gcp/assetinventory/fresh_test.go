@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -250,5 +251,29 @@ func TestTooManyPoliciesAreForgotten(t *testing.T) {
 		}
 		w.standing(t, onlyAna)
 		w.expect(t, map[string]int{":batchGet": want})
+	}
+}
+
+// The folder's own policy is the live one, whatever the inventory has of it: who was taken out is not
+// eligible there, and what stands above counts as for a project.
+func TestAFoldersOwnPolicyIsReadLive(t *testing.T) {
+	for _, since := range []time.Time{{}, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} {
+		w := newWorld(t)
+		w.both(org, binding("roles/a", self, "user:ana@example.com"))
+		w.inventory[folder] = []map[string]any{binding("roles/b", self, "user:ana@example.com")}
+		w.live[folder] = []map[string]any{binding("roles/c", self, "user:ana@example.com")}
+		s, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: folder, Principals: []access.Principal{ana}, Since: since})
+		var held []string
+		for _, e := range s.Holdings[ana] {
+			held = append(held, e.ID.String())
+		}
+		slices.Sort(held)
+		if got := strings.Join(held, " "); err != nil || got != folder+":roles/a "+folder+":roles/c" {
+			t.Errorf("%s, %v", got, err)
+		}
+		_, err = w.catalog.Standing(t.Context(), access.StandingQuery{Resource: "folders/9", Principals: []access.Principal{ana}, Since: since})
+		if access.AsError(err) == nil || access.AsError(err).Code != access.CodeUnknownResource {
+			t.Errorf("a folder elsewhere: %v", err)
+		}
 	}
 }

@@ -86,9 +86,9 @@ func eachOf[K ~string, V any](ctx context.Context,
 	return found, warnings
 }
 
-// inventory is what Asset Inventory says of one project.
+// inventory is what Asset Inventory says of one resource.
 type inventory struct {
-	// own is its copy of the project's own policy; nil when there is none.
+	// own is its copy of the resource's own policy; nil when there is none.
 	own *iampolicy.Policy
 	// above are the folders and the organization, nearest first, within the scope.
 	above []standing.Node
@@ -106,7 +106,7 @@ type effective struct {
 	} `json:"policyResults"`
 }
 
-// batchGet asks Asset Inventory for the policies that apply to a project. Google
+// batchGet asks Asset Inventory for the policies that apply to a resource. Google
 // allows 100 such calls a minute for the whole service.
 func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, error) {
 	answer, err := gcp.Ask[effective](ctx, k.assets, "/v1/"+string(k.c.Scope)+"/effectiveIamPolicies:batchGet",
@@ -129,9 +129,9 @@ func (k *Catalog) batchGet(ctx context.Context, resource string) (inventory, err
 			continue
 		}
 		// Projects do not nest, so a project's policy is the project's own, whether
-		// Google names it by id or by number.
+		// Google names it by id or by number. Folders do, and have one name.
 		node, err := resourcename.Parse(strings.TrimPrefix(info.AttachedResource, access.FullNamePrefix))
-		if err == nil && node.Kind() == "projects" {
+		if err == nil && (node.Kind() == "projects" || node == access.Resource(resource)) {
 			found.own = k.policies.of(node, info.Policy.Bindings)
 		} else if err == nil {
 			found.above = append(found.above, standing.Node{Resource: node, Policy: k.policies.of(node, info.Policy.Bindings)})

@@ -16,10 +16,10 @@ import (
 	"jitaccess/internal/gcp/standing"
 )
 
-// maxFound is how many projects one search returns at most, which is Google's limit of a page.
+// maxFound is how many resources one search returns at most, which is Google's limit of a page.
 const maxFound = 500
 
-// Named searches the policies of all projects in the scope for a person's address, in one
+// Named searches the policies of all projects, folders and organizations in the scope for a person's address, in one
 // call; what was found in the last 30 seconds is not searched for again. Errors are
 // *access.Error. https://cloud.google.com/asset-inventory/docs/searching-iam-policies
 func (k *Catalog) Named(ctx context.Context, p access.Principal) (access.Named, error) {
@@ -37,9 +37,14 @@ type results struct {
 	NextPageToken string `json:"nextPageToken"`
 }
 
+// searched are the types of what is searched
+// (https://cloud.google.com/asset-inventory/docs/asset-types).
+var searched = []string{"cloudresourcemanager.googleapis.com/Project", "cloudresourcemanager.googleapis.com/Folder",
+	"cloudresourcemanager.googleapis.com/Organization"}
+
 func (k *Catalog) search(ctx context.Context, person string) (access.Named, error) {
 	answer, err := gcp.Ask[results](ctx, k.assets, "/v1/"+string(k.c.Scope)+":searchAllIamPolicies", url.Values{
-		"assetTypes": {"cloudresourcemanager.googleapis.com/Project"}, "query": {`policy:"` + person + `"`},
+		"assetTypes": searched, "query": {`policy:"` + person + `"`},
 		"pageSize": {strconv.Itoa(maxFound)}}, nil)
 	if err != nil {
 		return access.Named{}, gcp.Failure(err, gcp.Call{Service: service, Permission: "cloudasset.assets.searchAllIamPolicies",
@@ -51,11 +56,11 @@ func (k *Catalog) search(ctx context.Context, person string) (access.Named, erro
 			continue
 		}
 		node, err := resourcename.Parse(strings.TrimPrefix(r.Resource, access.FullNamePrefix))
-		if _, isProject := node.ProjectID(); err != nil || !isProject {
+		if err != nil {
 			continue
 		}
 		p := iampolicy.New(r.Policy.Bindings)
-		activations, _ := p.Activations(node) // what cannot be read is said where the project is shown
+		activations, _ := p.Activations(node) // what cannot be read is said where the resource is shown
 		for _, a := range activations {
 			if string(a.Principal) == person {
 				found.Activations = append(found.Activations, a)

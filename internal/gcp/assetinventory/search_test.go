@@ -3,6 +3,7 @@ package assetinventory_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,20 +27,22 @@ func TestOneSearchFindsWhatAPersonHasByName(t *testing.T) {
 			grant("user:"+string(ana), w.now.Add(time.Hour)), grant("user:"+string(ben), w.now.Add(time.Hour)),
 			binding("roles/bigquery.admin", self, "user:"+string(ana)), binding("roles/storage.admin", peers, "user:"+string(ben)), nil}}},
 		map[string]any{"resource": "//cloudresourcemanager.googleapis.com/folders/1", "policy": map[string]any{"bindings": []any{
-			binding("roles/owner", self, "user:"+string(ana))}}},
+			binding("roles/bigquery.admin", self, "user:"+string(ana))}}},
 		map[string]any{"resource": "//storage.googleapis.com/projects/../x", "policy": map[string]any{"bindings": []any{}}}, nil}}
 	w.instead[":searchAllIamPolicies"] = func(rw http.ResponseWriter, r *http.Request) {
-		asked = r.URL.Path + " " + r.URL.Query().Get("query") + " " + r.URL.Query().Get("assetTypes")
+		asked = r.URL.Path + " " + r.URL.Query().Get("query") + " " + strings.Join(r.URL.Query()["assetTypes"], " ")
 		gcptest.Answer(rw, answer)
 	}
 	for range 3 {
 		found, err := w.catalog.Named(t.Context(), ana)
 		if err != nil || len(found.Activations) != 1 || found.Activations[0].Principal != ana || found.Activations[0].RequestID != "jit-AAAAAAAAAAAAAAAA" ||
-			len(found.Eligible) != 1 || found.Eligible[0] != (access.EntitlementID{Resource: shop, Role: "roles/bigquery.admin"}) || !found.Part {
+			len(found.Eligible) != 2 || found.Eligible[0] != (access.EntitlementID{Resource: "folders/1", Role: "roles/bigquery.admin"}) ||
+			found.Eligible[1] != (access.EntitlementID{Resource: shop, Role: "roles/bigquery.admin"}) || !found.Part {
 			t.Fatalf("%+v, %v", found, err)
 		}
 	}
-	if want := "/v1/" + org + `:searchAllIamPolicies policy:"` + string(ana) + `" cloudresourcemanager.googleapis.com/Project`; asked != want {
+	if want := "/v1/" + org + `:searchAllIamPolicies policy:"` + string(ana) + `" cloudresourcemanager.googleapis.com/Project cloudresourcemanager.googleapis.com/Folder ` +
+		`cloudresourcemanager.googleapis.com/Organization`; asked != want {
 		t.Errorf("asked for %s, want %s", asked, want)
 	}
 	if n := w.Calls(":searchAllIamPolicies"); n != 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,12 +113,14 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 
 func (w *world) batchGet(rw http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("names")
-	if name != "//cloudresourcemanager.googleapis.com/"+shop {
+	tree := []string{shop, folder, org}
+	at := slices.Index(tree, strings.TrimPrefix(name, "//cloudresourcemanager.googleapis.com/"))
+	if at < 0 {
 		gcptest.Refuse(404, "notFound")(rw, r)
 		return
 	}
 	var policies []map[string]any
-	for _, resource := range []string{shop, folder, org} {
+	for _, resource := range tree[at:] {
 		if bindings, ok := w.inventory[resource]; ok {
 			policies = append(policies, map[string]any{"attachedResource": "//cloudresourcemanager.googleapis.com/" + resource,
 				"policy": map[string]any{"bindings": bindings}})

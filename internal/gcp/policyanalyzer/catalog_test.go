@@ -206,7 +206,7 @@ func TestWithAQueryTheProjectsAreThoseOfResourceManager(t *testing.T) {
 
 func TestUnknownResources(t *testing.T) {
 	w := newWorld(t)
-	for _, r := range []access.Resource{"projects/elsewhere", folder, org, ""} {
+	for _, r := range []access.Resource{"projects/elsewhere", "projects/4711", "pomerium/shop", ""} {
 		_, err := w.catalog.Standing(t.Context(), access.StandingQuery{Resource: r, Principals: []access.Principal{ana}})
 		if e := access.AsError(err); e == nil || e.Code != access.CodeUnknownResource || e.Args["resource"] != string(r) {
 			t.Errorf("%q: %v", r, err)

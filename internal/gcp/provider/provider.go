@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -16,6 +18,7 @@ import (
 	"jitaccess/internal/gcp/policyanalyzer"
 	"jitaccess/internal/gcp/resourcemanager"
 	"jitaccess/internal/gcp/resourcename"
+	"jitaccess/internal/lookup"
 )
 
 // Name is the provider in words.
@@ -53,6 +56,10 @@ type Google struct {
 
 	// inventory can list everybody, whichever catalog there is.
 	inventory *assetinventory.Catalog
+	// named are the folders and organizations that are to be offered themselves, described what
+	// is known of folders and organizations.
+	named     func() []access.Resource
+	described *lookup.Cache[[]resourcemanager.Node]
 	now       func() time.Time
 }
 
@@ -68,7 +75,7 @@ type catalog interface {
 
 // New makes a Google. It makes no calls.
 func New(c Config) (g *Google, err error) {
-	g = &Google{now: c.Now, Groups: directory.New(c.Platform, c.CustomerID, c.Now)}
+	g = &Google{now: c.Now, Groups: directory.New(c.Platform, c.CustomerID, c.Now), named: func() []access.Resource { return nil }}
 	if g.Scope, err = resourcename.Parse(cmp.Or(c.Scope, "projects/"+c.Platform.Project)); err != nil {
 		return nil, err
 	}
@@ -80,6 +87,7 @@ func New(c Config) (g *Google, err error) {
 		Random:         rand.Float64,
 		Sleep:          c.Sleep,
 	})
+	g.described = newHolders(c, g.Policies)
 	g.inventory = assetinventory.New(assetinventory.Config{
 		Platform:       c.Platform,
 		Scope:          g.Scope,
@@ -105,13 +113,28 @@ func New(c Config) (g *Google, err error) {
 	return g, nil
 }
 
-// Resources asks the catalog. For nobody in particular it is all that the service account
-// may see, which Policy Analyzer does not list.
+// Resources asks the catalog for projects. For nobody in particular it is all that the service
+// account may see, which Policy Analyzer does not list. The folders and organizations that are
+// named are the same for everybody.
 func (g *Google) Resources(ctx context.Context, p access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
-	if p == "" {
-		return g.inventory.Resources(ctx, p)
+	var holders []access.ResourceInfo
+	var missing []*access.Error
+	var others sync.WaitGroup
+	if named := g.named(); len(named) > 0 {
+		others.Go(func() { holders, missing = g.holders(ctx, named) })
 	}
-	return g.catalog.Resources(ctx, p)
+	list := g.catalog.Resources
+	if p == "" {
+		list = g.inventory.Resources
+	}
+	projects, warnings, err := list(ctx, p)
+	others.Wait()
+	if err != nil {
+		return nil, nil, err
+	}
+	all := append(projects, holders...)
+	slices.SortFunc(all, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return all, append(warnings, missing...), nil
 }
 
 // Named searches the inventory, whichever catalog there is.

@@ -33,7 +33,7 @@ const (
 // all are the quotas that the service spends, with the values that Google documents.
 var all = []*Quota{
 	{"resourcemanager.search", "Resource Manager", 240, resourceManagerLimits, func(method, path string) bool {
-		return path == "/v3/projects:search"
+		return path == "/v3/projects:search" || path == "/v3/folders:search"
 	}},
 	{"resourcemanager.read", "Resource Manager", 600, resourceManagerLimits, func(method, path string) bool {
 		return strings.HasPrefix(path, "/v3/") && (ends(path, ":getIamPolicy", ":testIamPermissions") ||

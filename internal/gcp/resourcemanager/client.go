@@ -1,5 +1,5 @@
 // Package resourcemanager reads and writes the IAM policies of projects, folders
-// and organizations, and finds projects, through the Resource Manager API (v3).
+// and organizations, and finds projects and folders, through the Resource Manager API (v3).
 //
 // A policy is read and written as the JSON that it is: of what is read into types the
 // fields are gone that they do not know, and a policy that is written back without them has
@@ -166,47 +166,116 @@ func (c *Client) explain(ctx context.Context, r access.Resource, err error) erro
 // error is CodeQueryRefused when Google does not understand the query.
 func (c *Client) SearchProjects(ctx context.Context, query string) ([]access.ResourceInfo, error) {
 	var found []access.ResourceInfo
-	op, values := operation{method: "get"}, url.Values{"query": {query}, "pageSize": {"1000"}}
+	err := c.search(ctx, "projects", query, func(p searched) {
+		r, err := access.Project(p.ProjectID)
+		if err == nil && (p.State == "" || p.State == active) {
+			found = append(found, access.ResourceInfo{Resource: r, Title: access.Visible(p.DisplayName)})
+		}
+	})
+	if e := access.AsError(err); e != nil {
+		if e.Code == access.CodeCallRefused && query != "" {
+			e.Code, e.Args = access.CodeQueryRefused, access.Args{"query": query, "reason": e.Args["reason"]}
+		}
+		return nil, e
+	}
+	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
+	return slices.CompactFunc(found, func(a, b access.ResourceInfo) bool { return a.Resource == b.Resource }), nil
+}
+
+// Node is a folder or an organization as Resource Manager describes it.
+type Node struct {
+	access.ResourceInfo
+	// Parent is what it is directly in; empty of an organization.
+	Parent access.Resource
+	// Leaving: its deletion has been requested.
+	Leaving bool
+}
+
+// SearchFolders finds all folders that the service account may see, all pages, those too whose
+// deletion has been requested. A search may be minutes behind
+// (https://cloud.google.com/resource-manager/reference/rest/v3/folders/search).
+func (c *Client) SearchFolders(ctx context.Context) (found []Node, err error) {
+	err = c.search(ctx, "folders", "", func(f searched) {
+		if n, err := f.node(); err == nil {
+			found = append(found, n)
+		}
+	})
+	return found, err
+}
+
+// Organization reads how an organization is called. The error is as that of Parent.
+func (c *Client) Organization(ctx context.Context, r access.Resource) (n Node, err error) {
+	var found searched
+	err = c.read(ctx, operation{method: "get", resource: r}, func(ctx context.Context) error {
+		answer, err := c.on(ctx, http.MethodGet, r, "?fields=name,displayName,state", nil, http.Header{})
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, &found)
+	})
+	if err != nil {
+		return Node{}, err
+	}
+	if n, err = found.node(); err != nil || n.Resource != r {
+		return Node{}, gcp.Nonsense(service, fmt.Sprintf("asked about %s it tells of %.60q", r, found.Name))
+	}
+	return n, nil
+}
+
+// active is the state of what nobody has asked to delete.
+const active = "ACTIVE"
+
+// searched is what is read of a project, folder or organization.
+type searched struct {
+	Name        string `json:"name"`
+	ProjectID   string `json:"projectId"`
+	DisplayName string `json:"displayName"`
+	Parent      string `json:"parent"`
+	State       string `json:"state"`
+}
+
+// node is a folder or organization.
+func (s searched) node() (Node, error) {
+	r, err := resourcename.Parse(s.Name)
+	if err != nil {
+		return Node{}, err
+	}
+	parent, _ := resourcename.Parse(s.Parent) // one that makes no sense is not known
+	return Node{access.ResourceInfo{Resource: r, Title: access.Visible(s.DisplayName)}, parent, s.State != "" && s.State != active}, nil
+}
+
+// search reads all pages of what of a kind matches a query.
+func (c *Client) search(ctx context.Context, kind, query string, found func(searched)) error {
+	op, values := operation{method: "get", kind: kind}, url.Values{"query": {query}, "pageSize": {"1000"}}
 	for seen := map[string]bool{}; ; {
 		var page struct {
-			Projects []struct {
-				ProjectID   string `json:"projectId"`
-				DisplayName string `json:"displayName"`
-				State       string `json:"state"`
-			} `json:"projects"`
-			NextPageToken string `json:"nextPageToken"`
+			Projects      []searched `json:"projects"`
+			Folders       []searched `json:"folders"`
+			NextPageToken string     `json:"nextPageToken"`
 		}
 		err := c.read(ctx, op, func(ctx context.Context) error {
-			answer, err := c.call(ctx, http.MethodGet, "/v3/projects:search?"+values.Encode(), nil, nil)
+			answer, err := c.call(ctx, http.MethodGet, "/v3/"+kind+":search?"+values.Encode(), nil, nil)
 			if err != nil {
 				return err
 			}
 			return json.Unmarshal(answer, &page)
 		})
-		if e := access.AsError(err); e != nil {
-			if e.Code == access.CodeCallRefused && query != "" {
-				e.Code, e.Args = access.CodeQueryRefused, access.Args{"query": query, "reason": e.Args["reason"]}
-			}
-			return nil, e
+		if err != nil {
+			return err
 		}
-		for _, p := range page.Projects {
-			r, err := access.Project(p.ProjectID)
-			if err == nil && (p.State == "" || p.State == "ACTIVE") {
-				found = append(found, access.ResourceInfo{Resource: r, Title: access.Visible(p.DisplayName)})
-			}
+		for _, s := range append(page.Projects, page.Folders...) {
+			found(s)
 		}
 		token := page.NextPageToken
 		if token == "" {
-			break
+			return nil
 		}
 		if seen[token] { // a server that goes in circles must not hold us
-			return nil, failure(op, c.c.ServiceAccount, errors.New("the same page came twice"))
+			return failure(op, c.c.ServiceAccount, errors.New("the same page came twice"))
 		}
 		seen[token] = true
 		values.Set("pageToken", token)
 	}
-	slices.SortFunc(found, func(a, b access.ResourceInfo) int { return cmp.Compare(a.Resource, b.Resource) })
-	return slices.CompactFunc(found, func(a, b access.ResourceInfo) bool { return a.Resource == b.Resource }), nil
 }
 
 // read makes a call that changes nothing, again and again while it fails in a way

@@ -20,8 +20,9 @@ const service = "Resource Manager"
 type operation struct {
 	// method is the last part of the permission that it needs: "setIamPolicy".
 	method string
-	// resource is empty for a search.
+	// resource is empty for a search, which is of a kind.
 	resource access.Resource
+	kind     string
 	// roles are what was to be granted, and principal is to whom; empty otherwise.
 	roles     []access.Role
 	principal access.Principal
@@ -30,7 +31,7 @@ type operation struct {
 }
 
 func (op operation) permission() string {
-	return "resourcemanager." + cmp.Or(op.resource.Kind(), "projects") + "." + op.method
+	return "resourcemanager." + cmp.Or(op.kind, op.resource.Kind()) + "." + op.method
 }
 
 // failure says what a failed call means to people: as everywhere, except that a

@@ -124,7 +124,7 @@ func New(c Config) Catalog {
 // is now, those above it as the source knows them, or as they are now if the query
 // is of an action (Since).
 func (k *Catalog) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
-	if err := onlyProjects(q.Resource); err != nil {
+	if err := byItsName(q.Resource); err != nil {
 		return access.Standing{}, err
 	}
 	var own *iampolicy.Policy
@@ -189,7 +189,7 @@ func (k *Catalog) Canonical(id access.EntitlementID) (access.EntitlementID, erro
 // is if the resource's policy is the given one. A group of reviewers that only
 // that policy names, and not the source's copy of it, is a warning.
 func (k *Catalog) Prepare(ctx context.Context, q access.StandingQuery) (func(*iampolicy.Policy) access.Standing, error) {
-	if err := onlyProjects(q.Resource); err != nil {
+	if err := byItsName(q.Resource); err != nil {
 		return nil, err
 	}
 	l, err := k.look(ctx, q)
@@ -207,16 +207,16 @@ func (k *Catalog) policyCall(r access.Resource) gcp.Call {
 		Resource: string(r), Account: k.c.ServiceAccount}
 }
 
-// onlyProjects refuses what no catalog lists. Google also takes the number of a
-// project where its id belongs, and no id is a number; under a second name approvers
-// and those who watch the log would not know the project
+// byItsName refuses what is no project, folder or organization, or is not called as everywhere
+// else: Google also takes the number of a project where its id belongs, and no id is a number.
+// Under a second name approvers and those who watch the log would not know the project
 // (https://cloud.google.com/resource-manager/docs/creating-managing-projects).
-func onlyProjects(r access.Resource) error {
-	if id, ok := r.ProjectID(); !ok || strings.Trim(id, "0123456789") == "" {
-		return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(r)},
-			Err: errors.New("the catalog knows projects only, by their ids")}
+func byItsName(r access.Resource) error {
+	if id, ok := r.ProjectID(); r.HoldsOthers() || ok && strings.Trim(id, "0123456789") != "" {
+		return nil
 	}
-	return nil
+	return &access.Error{Kind: access.NotFound, Code: access.CodeUnknownResource, Args: access.Args{"resource": string(r)},
+		Err: errors.New("the catalog knows projects by their ids, folders and organizations by their numbers")}
 }
 
 // After is when a shared answer must have been asked for to serve a query.

@@ -250,8 +250,9 @@ func TestWhatFailsIsToldAsWhatItIs(t *testing.T) {
 		query access.StandingQuery
 		want  access.Code
 	}{
-		{"a folder is no project", &world{}, access.StandingQuery{Resource: folder}, access.CodeUnknownResource},
-		{"nothing is no project", &world{}, access.StandingQuery{}, access.CodeUnknownResource},
+		{"the number of a project is no name", &world{}, access.StandingQuery{Resource: "projects/4711"}, access.CodeUnknownResource},
+		{"an application is of somebody else", &world{}, access.StandingQuery{Resource: "apps/shop"}, access.CodeUnknownResource},
+		{"nothing is nothing", &world{}, access.StandingQuery{}, access.CodeUnknownResource},
 		{"the policy may not be read", &world{}, ofAna, access.CodeServiceNotAllowed},
 		{"Google says 403 of a project that does not exist; the source knows", &world{sourceFails: unknown}, ofAna, access.CodeUnknownResource},
 		{"the policy may not be read, and the source is busy", &world{sourceFails: quota}, ofAna, access.CodeServiceNotAllowed},
@@ -401,8 +402,8 @@ func TestPrepareJudgesAnyPolicy(t *testing.T) {
 			t.Errorf("%s: no error", rule)
 		}
 	}
-	if _, err := w.catalog().Prepare(t.Context(), access.StandingQuery{Resource: org}); access.AsError(err).Code != access.CodeUnknownResource {
-		t.Errorf("an organization: %v", err)
+	if _, err := w.catalog().Prepare(t.Context(), access.StandingQuery{Resource: "projects/4711"}); access.AsError(err).Code != access.CodeUnknownResource {
+		t.Errorf("the number of a project: %v", err)
 	}
 }
 
@@ -464,13 +465,43 @@ func TestEverybody(t *testing.T) {
 		resource access.Resource
 		want     access.Code
 	}{
-		"a folder":                          {&world{}, folder, access.CodeUnknownResource},
+		"the number of a project":           {&world{}, "projects/4711", access.CodeUnknownResource},
 		"a policy that may not be read":     {&world{groups: map[string][]access.Principal{}}, shop, access.CodeServiceNotAllowed},
 		"a project that does not exist":     {&world{sourceFails: unknown}, shop, access.CodeUnknownResource},
 		"a source that fails, policy alone": {&world{sourceFails: &access.Error{Kind: access.TooMany, Code: access.CodeQuota}, live: w.live}, shop, access.CodeQuota},
 	} {
 		if _, err := everybody(t.Context(), c.world.catalog(), c.resource); access.AsError(err) == nil || access.AsError(err).Code != c.want {
 			t.Errorf("%s: %v, want %s", rule, err, c.want)
+		}
+	}
+}
+
+// A folder and an organization answer like a project: their own policy as it is now, and what lies
+// above them.
+func TestFoldersAndOrganizationsAnswerLikeProjects(t *testing.T) {
+	onOrg, onFolder := policy(bind("roles/a", self, "user:ana@example.com")), policy(bind("roles/b", self, "user:ana@example.com"))
+	for _, c := range []struct {
+		on    access.Resource
+		above policies
+		want  string
+	}{
+		{folder, policies{org: onOrg}, "roles/a roles/b"}, {folder, nil, "roles/b"}, {org, nil, "roles/a"},
+	} {
+		for _, q := range []access.StandingQuery{
+			{Resource: c.on, Principals: []access.Principal{ana}}, acting(access.StandingQuery{Resource: c.on, Principals: []access.Principal{ana}}),
+		} {
+			w := &world{live: policies{org: onOrg, folder: onFolder}, above: c.above, tree: map[access.Resource]access.Resource{folder: org}}
+			s, err := w.catalog().Standing(t.Context(), q)
+			var held []string
+			for _, e := range s.Holdings[ana] {
+				if held = append(held, string(e.ID.Role)); e.ID.Resource != c.on {
+					t.Errorf("%s: %s", c.on, e.ID)
+				}
+			}
+			slices.Sort(held)
+			if got := strings.Join(held, " "); err != nil || got != c.want || len(s.Warnings) > 0 {
+				t.Errorf("%s: %q, %v, warns %q, want %q", c.on, got, err, codes(s.Warnings), c.want)
+			}
 		}
 	}
 }
@@ -614,7 +645,7 @@ func TestAProjectThatHasMovedGivesNothingByTheOldFolder(t *testing.T) {
 
 // A project has one name: under its number nobody would know it, though Google would.
 func TestOnlyProjectsByTheirIdsAreLookedAt(t *testing.T) {
-	for _, r := range []access.Resource{"projects/123456789012", "projects/0", "folders/7", "organizations/1", ""} {
+	for _, r := range []access.Resource{"projects/123456789012", "projects/0", "apps/shop", ""} {
 		w := &world{}
 		_, err := w.catalog().Standing(t.Context(), acting(access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}))
 		_, unprepared := w.catalog().Prepare(t.Context(), acting(access.StandingQuery{Resource: r, Principals: []access.Principal{ana}}))

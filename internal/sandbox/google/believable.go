@@ -77,6 +77,8 @@ func Believable(now time.Time) Organization {
 			}}},
 			{ID: "550038216947", DisplayName: "Data", Parent: "folders/731905264410", Policy: Policy{Bindings: []Binding{
 				{Role: "roles/bigquery.dataEditor", Members: []string{"group:data-platform@example.com"}, Condition: eligible(selfMarker)},
+				// The service may grant roles on the folder itself, where a policy names it.
+				{Role: "roles/resourcemanager.folderIamAdmin", Members: []string{"serviceAccount:" + account}},
 			}}},
 		},
 		Projects:    believableProjects(now),

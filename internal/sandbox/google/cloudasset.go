@@ -74,7 +74,7 @@ func (c *Cloud) effectivePolicies(k *call, scope *node) (any, error) {
 	return map[string]any{"policyResults": results}, nil
 }
 
-// searchPolicies finds the bindings that name one address, on resources of one type: the query
+// searchPolicies finds the bindings that name one address, on resources of some types: the query
 // policy:"ADDRESS", and no other. Each result has the bindings that match, and no others.
 // https://cloud.google.com/asset-inventory/docs/reference/rest/v1/TopLevel/searchAllIamPolicies
 func (c *Cloud) searchPolicies(k *call, scope *node) (any, error) {
@@ -88,7 +88,8 @@ func (c *Cloud) searchPolicies(k *call, scope *node) (any, error) {
 	}
 	results := []any{}
 	for _, n := range c.order {
-		if !n.listedWithin(scope) || !strings.HasPrefix(n.full(), "//"+resourceManager+"/projects/") {
+		assetType := n.service + "/" + n.kind
+		if !n.listedWithin(scope) || !slices.Contains(q["assetTypes"], assetType) {
 			continue
 		}
 		var match []Binding
@@ -101,7 +102,7 @@ func (c *Cloud) searchPolicies(k *call, scope *node) (any, error) {
 			}
 		}
 		if len(match) > 0 {
-			results = append(results, map[string]any{"resource": n.full(), "assetType": resourceManager + "/Project",
+			results = append(results, map[string]any{"resource": n.full(), "assetType": assetType,
 				"policy": map[string]any{"bindings": match}})
 		}
 	}

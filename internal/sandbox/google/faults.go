@@ -224,17 +224,35 @@ func (f *Faults) RevokeTokens() {
 
 // MoveProject moves a project, by its id, to a folder or organization. A frozen inventory
 // still shows it where it was.
-func (f *Faults) MoveProject(id, parent string) error {
+func (f *Faults) MoveProject(id, parent string) error { return f.move("projects/"+id, parent) }
+
+// MoveFolder moves a folder, by its number, as MoveProject does.
+func (f *Faults) MoveFolder(number, parent string) error { return f.move("folders/"+number, parent) }
+
+func (f *Faults) move(name, parent string) error {
 	c := f.cloud
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	project, to := c.nodes["projects/"+id], c.nodes[parent]
-	if project == nil || to == nil || to.project != nil {
-		return fmt.Errorf("there is no project %q, or no folder or organization %q", id, parent)
+	moved, to := c.nodes[name], c.nodes[parent]
+	if moved == nil || to == nil || to.project != nil || to.within(moved) {
+		return fmt.Errorf("there is no %q, or no folder or organization %q that it can lie in", name, parent)
 	}
-	if project.parent = to; !c.frozen {
-		project.listed = to
+	if moved.parent = to; !c.frozen {
+		moved.listed = to
 	}
+	return nil
+}
+
+// DeleteFolder requests the deletion of a folder, by its number.
+func (f *Faults) DeleteFolder(number string) error {
+	c := f.cloud
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes["folders/"+number]
+	if n == nil {
+		return fmt.Errorf("there is no folder %q", number)
+	}
+	n.leaving = true
 	return nil
 }
 
@@ -347,5 +365,6 @@ func (f *Faults) Reset() {
 	for _, n := range c.order {
 		c.store(n, n.original)
 		n.parent, n.listed = n.first, n.first
+		n.leaving = n.folder != nil && n.folder.Deleted
 	}
 }

@@ -55,7 +55,9 @@ type Organization struct {
 // Folder is a folder; Parent is folders/NUMBER or organizations/NUMBER.
 type Folder struct {
 	ID, DisplayName, Parent string
-	Policy                  Policy
+	// Deleted is a folder whose deletion has been requested.
+	Deleted bool
+	Policy  Policy
 }
 
 // Project is a project; Parent is as for a Folder.
@@ -104,6 +106,8 @@ type node struct {
 	attribute string
 	project   *Project
 	folder    *Folder
+	// leaving is of a folder: its deletion has been requested.
+	leaving   bool
 	policy    Policy
 	original  Policy
 	inventory Policy
@@ -127,7 +131,7 @@ func (c *Cloud) build() error {
 		if parent == nil {
 			return fmt.Errorf("folder %s: there is no parent %q (parents come first)", f.ID, f.Parent)
 		}
-		c.store(c.add(&node{name: "folders/" + f.ID, parent: parent, service: resourceManager, kind: "Folder", folder: f}), f.Policy)
+		c.store(c.add(&node{name: "folders/" + f.ID, parent: parent, service: resourceManager, kind: "Folder", folder: f, leaving: f.Deleted}), f.Policy)
 	}
 	for i := range o.Projects {
 		p := &o.Projects[i]

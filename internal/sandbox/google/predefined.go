@@ -62,6 +62,8 @@ var predefined = []Role{
 		Permissions: []string{"pubsub.topics.publish"}},
 	{Name: "roles/resourcemanager.folderAdmin", Title: "Folder Admin", Description: "Access and administer folders.",
 		Permissions: []string{"resourcemanager.folders.get", "resourcemanager.folders.getIamPolicy", "resourcemanager.folders.list", "resourcemanager.folders.setIamPolicy", "resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy"}, On: []string{"Organization", "Folder"}},
+	{Name: "roles/resourcemanager.folderIamAdmin", Title: "Folder IAM Admin", Description: "Access and administer a folder IAM policies.",
+		Permissions: []string{"resourcemanager.folders.get", "resourcemanager.folders.getIamPolicy", "resourcemanager.folders.setIamPolicy"}, On: []string{"Organization", "Folder"}},
 	{Name: "roles/resourcemanager.organizationAdmin", Title: "Organization Administrator", Description: "Access to manage IAM policies and view organization policies for organizations, folders, and projects.",
 		Permissions: []string{"resourcemanager.folders.get", "resourcemanager.folders.getIamPolicy", "resourcemanager.folders.setIamPolicy", "resourcemanager.organizations.get", "resourcemanager.organizations.getIamPolicy", "resourcemanager.organizations.setIamPolicy", "resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"}, On: []string{"Organization"}},
 	{Name: "roles/resourcemanager.projectIamAdmin", Title: "Project IAM Admin", Description: "Access and administer a project IAM policies.",

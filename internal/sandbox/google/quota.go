@@ -70,7 +70,7 @@ func Documented() []Quota {
 	return []Quota{
 		// https://cloud.google.com/resource-manager/docs/limits
 		perMinute(resourceManager, "ProjectV3SearchRequestsPerMinutePerProject", "project_v3_search_requests", "Project V3 search requests", 240,
-			"GET /v3/projects:search"),
+			"GET /v3/projects:search", "GET /v3/folders:search"),
 		perMinute(resourceManager, "ProjectV3GetRequestsPerMinutePerProject", "project_v3_get_requests", "Project V3 get requests", 600,
 			"GET /v3/projects/{id}"),
 		perMinute(resourceManager, "ReadRequestsPerMinutePerProject", "read_requests", "Read requests", 600, slices.Concat(

@@ -32,6 +32,7 @@ var resourceRoutes = func() []route {
 	}
 	return append(all,
 		route{method: "GET", template: "/v3/projects:search", scopes: scopesRead, serve: (*Cloud).searchProjects},
+		route{method: "GET", template: "/v3/folders:search", scopes: scopesRead, serve: (*Cloud).searchFolders},
 		route{method: "GET", template: "/v3/projects/{id}", scopes: scopesRead, serve: func(c *Cloud, k *call) (any, error) {
 			return c.getResource(k, "projects", projectV3)
 		}},
@@ -55,7 +56,7 @@ func projectV3(n *node) any {
 	p := n.project
 	return withLabels(p, map[string]any{
 		"name": "projects/" + p.Number, "projectId": p.ID, "displayName": p.DisplayName, "parent": n.parent.name,
-		"state": state(p), "createTime": created, "updateTime": created, "etag": `W/"sandbox"`,
+		"state": state(p.Deleted), "createTime": created, "updateTime": created, "etag": `W/"sandbox"`,
 	})
 }
 
@@ -63,7 +64,7 @@ func projectV1(n *node) any {
 	p := n.project
 	kind, id, _ := strings.Cut(n.parent.name, "/")
 	return withLabels(p, map[string]any{
-		"projectNumber": p.Number, "projectId": p.ID, "name": p.DisplayName, "lifecycleState": state(p), "createTime": created,
+		"projectNumber": p.Number, "projectId": p.ID, "name": p.DisplayName, "lifecycleState": state(p.Deleted), "createTime": created,
 		"parent": map[string]any{"type": strings.TrimSuffix(kind, "s"), "id": id},
 	})
 }
@@ -78,7 +79,7 @@ func withLabels(p *Project, shape map[string]any) map[string]any {
 
 func (c *Cloud) folderV3(n *node) any {
 	return map[string]any{
-		"name": n.name, "parent": n.parent.name, "displayName": n.folder.DisplayName, "state": "ACTIVE", "createTime": created, "updateTime": created,
+		"name": n.name, "parent": n.parent.name, "displayName": n.folder.DisplayName, "state": state(n.leaving), "createTime": created, "updateTime": created,
 	}
 }
 
@@ -88,8 +89,8 @@ func (c *Cloud) organizationV3(n *node) any {
 	}
 }
 
-func state(p *Project) string {
-	if p.Deleted {
+func state(leaving bool) string {
+	if leaving {
 		return "DELETE_REQUESTED"
 	}
 	return "ACTIVE"
@@ -141,13 +142,28 @@ func (c *Cloud) projects(k *call, query string, shape func(*node) any) (any, err
 	if err != nil {
 		return nil, err
 	}
+	return c.seen(k, "projects", func(n *node) bool { return n.project != nil && matches(n) }, shape)
+}
+
+// searchFolders returns the folders that the caller may see, those too whose deletion has been
+// requested; it understands no query,
+// https://cloud.google.com/resource-manager/reference/rest/v3/folders/search.
+func (c *Cloud) searchFolders(k *call) (any, error) {
+	if query := k.URL.Query().Get("query"); query != "" {
+		return nil, invalid("Query is not supported here: %s.", query)
+	}
+	return c.seen(k, "folders", func(n *node) bool { return n.folder != nil }, c.folderV3)
+}
+
+// seen is a page of what of a kind matches and the caller may see.
+func (c *Cloud) seen(k *call, kind string, matches func(*node) bool, shape func(*node) any) (any, error) {
 	found := []any{}
 	for _, n := range c.order {
-		if n.project != nil && matches(n) && c.allowed(k.caller.member, "resourcemanager.projects.get", n.name, c.now(), nil) {
+		if matches(n) && c.allowed(k.caller.member, "resourcemanager."+kind+".get", n.name, c.now(), nil) {
 			found = append(found, shape(n))
 		}
 	}
-	return page(c, k, "pageSize", "projects", found, map[string]any{})
+	return page(c, k, "pageSize", kind, found, map[string]any{})
 }
 
 // parseQuery understands terms FIELD:VALUE and FIELD=VALUE that all must hold, with
@@ -185,7 +201,7 @@ func queryField(field string) (func(*node) string, bool) {
 	}
 	switch field {
 	case "state", "lifecycleState":
-		return func(n *node) string { return state(n.project) }, true
+		return func(n *node) string { return state(n.project.Deleted) }, true
 	case "id", "projectId", "project":
 		return func(n *node) string { return n.project.ID }, true
 	case "name", "displayName":

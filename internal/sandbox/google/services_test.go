@@ -147,7 +147,7 @@ func TestRoles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if count["projects/shop-payments-prod"] != count[orders]+1 || count[f.OrganizationID()] != count[orders]+3 {
+	if count["projects/shop-payments-prod"] != count[orders]+1 || count[f.OrganizationID()] != count[orders]+4 {
 		t.Errorf("grantable: %v", count)
 	}
 	_, err = s.Roles.QueryGrantableRoles(&iam.QueryGrantableRolesRequest{FullResourceName: "projects/x"}).Do()

@@ -74,6 +74,21 @@ variable "read_inherited" {
   default     = false
 }
 
+variable "granted_on" {
+  description = "The folders and organizations that rules of the policy file give out themselves, which are the scope or lie in it."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for on in var.granted_on : can(regex("^(?:folders|organizations)/[0-9]{1,32}$", on))])
+    error_message = "granted_on are folders/NUMBER or organizations/NUMBER, and no projects: those lie in the scope."
+  }
+  validation {
+    condition     = length(var.granted_on) == 0 || !startswith(var.scope, "projects/")
+    error_message = "No folder or organization lies in a project: scope must be one of them."
+  }
+}
+
 locals {
   per_binding = 10
 
@@ -91,14 +106,32 @@ locals {
     var.read_inherited ? ["roles/iam.securityReviewer"] : [],
   )
 
-  limited = {
-    for number, roles in local.chunks : format("roles/resourcemanager.projectIamAdmin %02d", number + 1) => {
-      role        = "roles/resourcemanager.projectIamAdmin"
+  # With which role the policies of a kind are written.
+  writing = {
+    projects      = "roles/resourcemanager.projectIamAdmin"
+    folders       = "roles/resourcemanager.folderIamAdmin"
+    organizations = "roles/resourcemanager.organizationAdmin"
+  }
+
+  conditions = {
+    for number, roles in local.chunks : format("%02d", number + 1) => {
       title       = format("jitaccess grants %d of %d", number + 1, length(local.chunks))
       description = "Which roles it may grant and take back."
       expression  = format("api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly([%s])", join(", ", [for role in roles : format("'%s'", role)]))
     }
   }
+
+  limited = { for number, condition in local.conditions : "${local.writing.projects} ${number}" => merge(condition, { role = local.writing.projects }) }
+
+  limited_on = merge([
+    for on in var.granted_on : {
+      for number, condition in local.conditions : "${on} ${number}" => merge(condition, {
+        kind = split("/", on)[0]
+        name = split("/", on)[1]
+        role = local.writing[split("/", on)[0]]
+      })
+    }
+  ]...)
   unconditional = { for role in local.reading : role => { role = role, title = "", description = "", expression = "" } }
 }
 
@@ -120,4 +153,9 @@ output "bindings" {
     condition     = length(setsubtract(var.accepted_roles, var.roles)) == 0
     error_message = "accepted_roles are some of roles."
   }
+}
+
+output "bindings_on" {
+  description = "The bindings of the service account on the folders and organizations in granted_on; each has a condition."
+  value       = local.limited_on
 }

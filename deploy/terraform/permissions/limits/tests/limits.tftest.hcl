@@ -150,3 +150,41 @@ run "a_custom_role_of_the_organization" {
     permissions = { "organizations/123456789012/roles/deployer" = ["compute.instances.get"] }
   }
 }
+
+run "folders_and_organizations_themselves" {
+  command = plan
+  variables {
+    roles       = [for i in range(11) : format("roles/service%03d.user", i)]
+    permissions = { for i in range(11) : format("roles/service%03d.user", i) => ["service.things.use"] }
+    granted_on  = ["folders/4711", "organizations/123456789012"]
+  }
+  assert {
+    condition     = keys(output.bindings_on) == ["folders/4711 01", "folders/4711 02", "organizations/123456789012 01", "organizations/123456789012 02"]
+    error_message = "Each has the bindings of eleven roles."
+  }
+  assert {
+    condition     = join(", ", distinct([for b in output.bindings_on : "${b.kind} ${b.role}"])) == "folders roles/resourcemanager.folderIamAdmin, organizations roles/resourcemanager.organizationAdmin"
+    error_message = "The roles are others."
+  }
+  assert {
+    condition     = alltrue([for key, b in output.bindings_on : b.expression == output.bindings["roles/resourcemanager.projectIamAdmin ${split(" ", key)[1]}"].expression])
+    error_message = "They are limited otherwise than on projects."
+  }
+}
+
+run "a_project_is_not_given_out_by_itself" {
+  command = plan
+  variables {
+    granted_on = ["projects/access-prod"]
+  }
+  expect_failures = [var.granted_on]
+}
+
+run "no_folder_lies_in_a_project" {
+  command = plan
+  variables {
+    scope      = "projects/access-prod"
+    granted_on = ["folders/4711"]
+  }
+  expect_failures = [var.granted_on]
+}
