@@ -172,7 +172,7 @@ func (r *reconciliation) run(ctx context.Context) reconciled {
 }
 
 // unlisted are the resources of differences that are in no list.
-func unlisted(all []broker.Difference, listed []access.ResourceInfo) (found []access.Resource) {
+func unlisted(all []access.Difference, listed []access.ResourceInfo) (found []access.Resource) {
 	for _, d := range all {
 		in := func(i access.ResourceInfo) bool { return i.Resource == d.Resource }
 		if !slices.ContainsFunc(listed, in) && !slices.Contains(found, d.Resource) {
