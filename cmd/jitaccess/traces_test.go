@@ -98,7 +98,7 @@ var (
 // knownRoutes are the patterns of all routes, and knownCodes all codes of errors; both are in the
 // description of the interface, which other tests hold against the product.
 var knownRoutes, knownCodes = sync.OnceValue(func() map[string]bool {
-	known := map[string]bool{"/api/*": true, "/admin/api/*": true, "/*": true}
+	known := map[string]bool{"/api": true, "/admin/api": true} // they end in a slash, which chi leaves out
 	for _, c := range routeCalls {
 		_, pattern, _ := strings.Cut(c.route, " ")
 		known[pattern] = true
@@ -109,7 +109,7 @@ var knownRoutes, knownCodes = sync.OnceValue(func() map[string]bool {
 	}
 	return known
 }), sync.OnceValue(func() map[string]bool {
-	known := map[string]bool{"500": true, "502": true, "503": true, "504": true}
+	known := map[string]bool{"500": true, "501": true, "502": true, "503": true, "504": true}
 	for _, code := range regexp.MustCompile(`(?m)Code = "([a-z0-9-]+)"|^\tCode[A-Za-z0-9]+ += "([a-z0-9-]+)"`).FindAllStringSubmatch(readSource("../../internal/access/error.go"), -1) {
 		known[code[1]+code[2]] = true
 	}
