@@ -98,7 +98,7 @@ var (
 // knownRoutes are the patterns of all routes, and knownCodes all codes of errors; both are in the
 // description of the interface, which other tests hold against the product.
 var knownRoutes, knownCodes = sync.OnceValue(func() map[string]bool {
-	known := map[string]bool{"/api/*": true, "/admin/api/*": true, "/*": true}
+	known := map[string]bool{"/api": true, "/admin/api": true} // they end in a slash, which chi leaves out
 	for _, c := range routeCalls {
 		_, pattern, _ := strings.Cut(c.route, " ")
 		known[pattern] = true

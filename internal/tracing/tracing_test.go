@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -436,12 +437,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 // few seconds.
 func TestItIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down, outcomes := true, map[string]int{}
+		var down atomic.Bool
+		outcomes := map[string]int{}
 		var said []time.Duration
 		began := time.Now()
 		config := (&collector{t: t}).bare(outcomes)
 		config.Client = outbound.Client("otlp", transport(func(*http.Request) (*http.Response, error) {
-			if down {
+			if down.Load() {
 				return answered(401), nil
 			}
 			return answered(200), nil
@@ -451,7 +453,7 @@ func TestItIsSaidOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go tracer.Run(ctx)
 		step := func(isDown bool, lasts time.Duration) {
-			down = isDown
+			down.Store(isDown)
 			for range lasts / (10 * time.Second) {
 				end(ctx, tracer, 1)
 				time.Sleep(10 * time.Second)
