@@ -321,7 +321,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if err != nil {
 		return nil, err
 	}
-	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform, weekly: c.Ledger.Reconciled}
+	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform,
+		// Who serves machines alone need not know of administrators, and would tell nobody.
+		weekly: c.Ledger.Reconciled && c.Server.Serve != config.Machines}
 	if box != nil {
 		sweeps.mailbox = box
 	}
