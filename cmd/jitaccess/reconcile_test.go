@@ -139,6 +139,11 @@ func TestOnceAWeekAdministratorsAreTold(t *testing.T) {
 	if r := minute(); r.Step != before.Step {
 		t.Errorf("it is off: %+v", r)
 	}
+	// Where machines alone are served, it is left to the other service with that ledger.
+	w.restart(map[string]string{"WEEKLY_RECONCILE": "true", "SERVE": "machines", "MACHINES_URL": w.public})
+	if r := minute(); r.Step != before.Step {
+		t.Errorf("machines alone are served: %+v", r)
+	}
 }
 
 // The command, against the sandbox's Google, with a ledger and without.

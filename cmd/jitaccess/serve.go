@@ -323,7 +323,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		return nil, err
 	}
 	sweeps := &sweeper{broker: requests, ledger: memory.ledger, log: logger, clock: k, platform: c.Platform,
-		weekly: c.Ledger.Reconciled, observing: observed}
+		// Who serves machines alone need not know of administrators, and would tell nobody.
+		weekly: c.Ledger.Reconciled && c.Server.Serve != config.Machines, observing: observed}
 	if box != nil {
 		sweeps.mailbox = box
 	}
