@@ -139,9 +139,9 @@ func TestTheStoryByKeyboard(t *testing.T) {
 func (k *keyboard) ask(reason string) string {
 	k.t.Helper()
 	k.open("/")
-	k.to("Project name or ID")
+	k.to("Name")
 	k.key(project)
-	k.press(kb.Enter, "Project name or ID")
+	k.press(kb.Enter, "Name")
 
 	// A choice opens the form and keeps the focus; Enter leads into it.
 	k.to("Compute Instance Admin")
