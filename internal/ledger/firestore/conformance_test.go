@@ -19,10 +19,7 @@ func TestMain(m *testing.M) { firestoretest.Main(m) }
 
 func open(t testing.TB) *firestore.Database {
 	address, name := firestoretest.Emulator(t)
-	d, err := firestore.New(firestore.Config{Client: http.DefaultClient, Endpoint: address, Project: "jit-test", Database: name})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := firestore.New(firestore.Config{Client: http.DefaultClient, Endpoint: address, Project: "jit-test", Database: name})
 	if err := d.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

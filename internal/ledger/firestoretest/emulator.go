@@ -3,7 +3,6 @@ package firestoretest
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jitaccess/internal/porttest"
 )
 
 // where Debian's package google-cloud-cli-firestore-emulator has it.
@@ -50,30 +51,22 @@ func Emulator(t testing.TB) (address, name string) {
 		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed")
 		t.Skip("NOT RUN: the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
 	}
-	start.Do(func() { failed = begin() })
+	start.Do(func() { failed = begin(porttest.Free(t)) })
 	if failed != nil {
 		t.Fatalf("no emulator of Firestore: %v", failed)
 	}
 	return endpoint, fmt.Sprintf("test-%d", database.Add(1))
 }
 
-func begin() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		return err
-	}
+func begin(port string) (err error) {
 	process = exec.Command("java", "-Xmx512m", "-Duser.language=en", "-cp", filepath.Clean(where),
-		"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", fmt.Sprintf("--port=%d", port),
+		"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port="+port,
 		"--database-mode=firestore-native")
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
 		return err
 	}
-	endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
+	endpoint = "http://127.0.0.1:" + port
 	for range 600 {
 		var answer *http.Response
 		if answer, err = http.Get(endpoint); err == nil {
