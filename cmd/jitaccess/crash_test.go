@@ -20,8 +20,8 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestoretest"
 	"jitaccess/internal/ledger/ledgertest"
-	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/porttest"
 )
 
@@ -37,7 +37,15 @@ var durable = map[reflect.Type]struct{ lasts, reads []string }{
 	reflect.TypeFor[broker.Notifier](): {[]string{"Notify"}, []string{"Channels"}},
 }
 
-func TestMain(m *testing.M) { ledgertest.Main(m) }
+func TestMain(m *testing.M) { ledgertest.Main(servers{m}) }
+
+// servers ends what else tests have started.
+type servers struct{ *testing.M }
+
+func (s servers) Run() int {
+	defer firestoretest.Stop()
+	return s.M.Run()
+}
 
 func TestEveryMethodOfAPortLastsOrReads(t *testing.T) {
 	source, err := os.ReadFile("durable_failpoints.go")
@@ -67,7 +75,7 @@ type crashes struct {
 	*world
 	binary, database, trace, clock string
 	rules                          string
-	home                           *relational.Database
+	home                           ledger.Home
 	store                          *ledger.Store
 	running                        *exec.Cmd
 	// ended is closed when the process has ended, as ending says.
@@ -92,17 +100,14 @@ func failpoints(t *testing.T) string {
 	return binary
 }
 
-func (c *crashes) open(address string, home *relational.Database, err error) {
+func (c *crashes) open(address string, home ledger.Home, migrate func(context.Context) error) {
 	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	c.database, c.home = address, home
 	c.t.Cleanup(func() { home.Close() })
 	secret, _ := base64.StdEncoding.DecodeString(crashKey)
 	keys, err := ledger.NewKeys(secret)
 	if err == nil {
-		err = home.Migrate(context.Background())
+		err = migrate(context.Background())
 	}
 	if err != nil {
 		c.t.Fatal(err)

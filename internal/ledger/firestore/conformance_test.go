@@ -15,11 +15,9 @@ import (
 	"jitaccess/internal/ledger/firestoretest"
 )
 
-func TestMain(m *testing.M) { firestoretest.Main(m) }
-
 func open(t testing.TB) *firestore.Database {
 	address, name := firestoretest.Emulator(t)
-	d := firestore.New(firestore.Config{Client: http.DefaultClient, Endpoint: address, Project: "jit-test", Database: name})
+	d := firestore.New(firestore.Config{Client: &http.Client{Transport: seen}, Endpoint: address, Project: "jit-test", Database: name})
 	if err := d.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -129,9 +129,12 @@ func inTurns[A comparable](waiting map[A][]ledger.Kept, max int, channel func(A)
 	return all
 }
 
+// setAside is a query of messages that are put aside, or not, the oldest first.
+func setAside(is bool) *query { return from(outbox, up, made).where(aside, equal, truth(is)) }
+
 // Aside implements ledger.Home.
 func (d *Database) Aside(ctx context.Context, max int) (all []ledger.Kept, err error) {
-	err = d.all(ctx, from(outbox, up, made).where(aside, equal, truth(true)), max, func(one document) error {
+	err = d.all(ctx, setAside(true), max, func(one document) error {
 		all = append(all, one.kept())
 		return nil
 	})
@@ -203,11 +206,10 @@ func (d *Database) Delay(ctx context.Context, k ledger.Kept, again time.Time) er
 
 // Outbox implements ledger.Home. The service counts, a read for each thousand.
 func (d *Database) Outbox(ctx context.Context) (count int, oldest time.Time, err error) {
-	all := func() *query { return from(outbox, up, made).where(aside, equal, truth(false)) }
-	if count, err = d.count(ctx, all()); err != nil {
+	if count, err = d.count(ctx, setAside(false)); err != nil {
 		return 0, oldest, err
 	}
-	err = d.run(ctx, all().only(made), 1, func(one document) error {
+	err = d.run(ctx, setAside(false).only(made), 1, func(one document) error {
 		oldest = one.Fields[made].time()
 		return nil
 	})

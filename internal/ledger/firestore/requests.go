@@ -217,8 +217,8 @@ func (one document) row() ledger.Row {
 	return r
 }
 
-// chosen is a query of what is asked for, the newest first.
-func chosen(q ledger.Query) *query {
+// listing is a query of what is asked for, the newest first.
+func listing(q ledger.Query) *query {
 	by := from(requests, down, made)
 	if q.Principal != "" {
 		by.where(principal, equal, text(q.Principal))
@@ -243,7 +243,7 @@ func chosen(q ledger.Query) *query {
 
 // List implements ledger.Home.
 func (d *Database) List(ctx context.Context, q ledger.Query) (rows []ledger.Row, err error) {
-	by := chosen(q).only(rowFields...)
+	by := listing(q).only(rowFields...)
 	if q.Entries > 0 {
 		by.only(slices.Concat(rowFields, []string{entries, parts})...)
 	}
@@ -266,7 +266,7 @@ func (d *Database) List(ctx context.Context, q ledger.Query) (rows []ledger.Row,
 // two fields of each that are counted here.
 func (d *Database) Count(ctx context.Context, q ledger.Query) (counts []access.Count, whole bool, err error) {
 	of, read := map[access.Count]int{}, 0
-	err = d.all(ctx, chosen(q).only(state, made), mostCounted+1, func(one document) error {
+	err = d.all(ctx, listing(q).only(state, made), mostCounted+1, func(one document) error {
 		if read++; read > mostCounted {
 			return nil
 		}

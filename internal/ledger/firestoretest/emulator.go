@@ -27,10 +27,14 @@ var (
 	database atomic.Int64
 )
 
-// Main runs the tests of a package and ends the emulator after them.
-func Main(m *testing.M) {
+// Main runs the tests of a package, ends the emulator after them, and fails where after does.
+func Main(m *testing.M, after func() error) {
 	code := m.Run()
 	Stop()
+	if err := after(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
 	os.Exit(code)
 }
 
@@ -42,14 +46,21 @@ func Stop() {
 	}
 }
 
+// Installed is whether Google's emulator is. Where it is not, the run says NOT RUN.
+func Installed(t testing.TB) bool {
+	_, err := os.Stat(where)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
+	}
+	return err == nil
+}
+
 // Emulator is where Google's emulator of Firestore answers, which all tests of a process share,
-// and a database in it that nobody else has. Where it is not installed the test is skipped, and
-// the run says NOT RUN.
+// and a database in it that nobody else has. Where it is not installed the test is skipped.
 func Emulator(t testing.TB) (address, name string) {
 	t.Helper()
-	if _, err := os.Stat(where); err != nil {
-		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed")
-		t.Skip("NOT RUN: the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
+	if !Installed(t) {
+		t.Skip("NOT RUN: the emulator of Firestore is not installed")
 	}
 	start.Do(func() { failed = begin(porttest.Free(t)) })
 	if failed != nil {

@@ -1,0 +1,9 @@
+package firestore
+
+import "net/http"
+
+// Through has all calls made by a transport.
+func (d *Database) Through(t http.RoundTripper) { d.c.Client = &http.Client{Transport: t} }
+
+// CountAtMost has one look count fewer.
+func CountAtMost(n int) { mostCounted = n }
