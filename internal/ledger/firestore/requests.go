@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,19 +80,20 @@ var errEnough = fmt.Errorf("enough was read")
 
 // entries are those of a request in their order, and the bytes of their texts.
 func (one document) entries() (all []ledger.Entry, size int) {
-	of := one.Fields[parts].fields()
+	beside := one.Fields[parts].fields()
 	kept := one.Fields[entries].fields()
-	versions := map[int]string{}
+	var versions []int
 	for key := range kept {
-		if n, err := strconv.Atoi(strings.TrimPrefix(key, prefix)); err == nil {
-			versions[n] = key
+		if n, err := strconv.Atoi(strings.TrimPrefix(key, prefix)); err == nil && key == of(n) {
+			versions = append(versions, n)
 		}
 	}
-	for _, n := range slices.Sorted(maps.Keys(versions)) {
-		f := kept[versions[n]].fields()
+	slices.Sort(versions)
+	for _, n := range versions {
+		f := kept[of(n)].fields()
 		e := ledger.Entry{Text: f["text"].bytes(), Signature: signature(f)}
 		size += len(e.Text)
-		for i, part := range of[versions[n]].values() {
+		for i, part := range beside[of(n)].values() {
 			p := part.fields()
 			if p == nil || i >= maxPlace { // it was erased
 				continue
