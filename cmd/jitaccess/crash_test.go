@@ -258,7 +258,13 @@ func (c *crashes) soon(is func() bool) bool {
 // documented holds a table against the one in docs/reliability.md, or writes it there.
 func documented(t *testing.T, name, table string) {
 	t.Helper()
-	const path = "../../docs/reliability.md"
+	tabulated(t, "docs/reliability.md", name, table, *writeReliability)
+}
+
+// tabulated holds a table against the one in a document, or writes it there.
+func tabulated(t *testing.T, file, name, table string, write bool) {
+	t.Helper()
+	path := "../../" + file
 	document, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -268,12 +274,12 @@ func documented(t *testing.T, name, table string) {
 	old, after, ended := strings.Cut(rest, ends)
 	switch {
 	case !begun || !ended:
-		t.Errorf("docs/reliability.md has no place for the %s", name)
-	case *writeReliability:
+		t.Errorf("%s has no place for the %s:\n%s", file, name, table)
+	case write:
 		if err := os.WriteFile(path, []byte(before+begins+table+ends+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	case old != table:
-		t.Errorf("the %s of docs/reliability.md is another (-write-reliability):\n%s", name, table)
+		t.Errorf("the %s of %s is another (-write-%s):\n%s", name, file, strings.TrimSuffix(path[len("../../docs/"):], ".md"), table)
 	}
 }

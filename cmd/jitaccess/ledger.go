@@ -451,7 +451,8 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 		}
 	}
 	here := func() (*gcp.Platform, error) {
-		return locate(ctx, &config.Config{Google: config.Google{Used: true, Project: env("GOOGLE_CLOUD_PROJECT")}})
+		return locate(ctx, &config.Config{Google: config.Google{Used: true, Project: env("GOOGLE_CLOUD_PROJECT"),
+			Endpoint: env("JITACCESS_GOOGLE_ENDPOINT")}})
 	}
 	l.remembered, err = openLedger(ctx, c, here)
 	if l.signer == nil && err == nil && !l.unsigned {
