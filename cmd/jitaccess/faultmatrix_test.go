@@ -122,18 +122,19 @@ func (f *faulty) cut(next http.Handler) http.Handler {
 
 func newFaulty(t *testing.T, mail smtptest.Options, changes ...map[string]string) *faulty {
 	t.Helper()
-	return newFaultyAmong(t, mail, func(google http.Handler) http.Handler { return google }, changes...)
+	return newFaultyAmong(t, mail, time.Second/2, func(google http.Handler) http.Handler { return google }, changes...)
 }
 
-// newFaultyAmong has more APIs among Google's.
-func newFaultyAmong(t *testing.T, mail smtptest.Options, among func(http.Handler) http.Handler, changes ...map[string]string) *faulty {
+// newFaultyAmong has more APIs among Google's, whose answers are waited for as long as patience.
+func newFaultyAmong(t *testing.T, mail smtptest.Options, patience time.Duration, among func(http.Handler) http.Handler,
+	changes ...map[string]string) *faulty {
 	t.Helper()
 	f := &faulty{failing: &failingHome{}}
 	before := durableHome
 	durableHome = func(home ledger.Home) ledger.Home { f.failing.Home = home; return f.failing }
 	t.Cleanup(func() { durableHome = before })
 	f.failing.arm("", "")
-	f.crashes = &crashes{world: newWorld(t, surroundings{patience: time.Second / 2, mail: mail,
+	f.crashes = &crashes{world: newWorld(t, surroundings{patience: patience, mail: mail,
 		wrap: func(next http.Handler) http.Handler { return among(f.cut(next)) }})}
 	f.crashes.clock = filepath.Join(t.TempDir(), "clock")
 	environment := onDisk(f.world, filepath.Join(t.TempDir(), "jitaccess.db"))

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,9 @@ func newDocuments(t testing.TB) *documents {
 	endpoint, name := firestoretest.Emulator(t)
 	return &documents{t: t, endpoint: endpoint, name: name, address: "firestore:" + firestoreProject + "/" + name}
 }
+
+// emulatorPatience is how long an answer of the emulator may take.
+const emulatorPatience = 4 * time.Second
 
 // open opens the database past the service.
 func (d *documents) open() *firestore.Database {
@@ -140,9 +144,7 @@ func (s *spending) taken() (reads, writes, deletions int) {
 func TestWhatFirestoreCosts(t *testing.T) {
 	d, spent := newDocuments(t), &spending{}
 	d.around = spent.counts
-	f := newFaultyAmong(t, smtptest.Options{}, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
-	f.fresh = true // waits as long as in life: it is not about time
-	f.begin()
+	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
 	for range 3 { // what they did before
 		s := f.errands()
 		for _, deed := range deeds {
@@ -193,4 +195,226 @@ func TestWhatFirestoreCosts(t *testing.T) {
 		fmt.Fprintf(table, "| %s | %d | %d | %d | $ %.4f |\n", step.what, reads, writes, deletions, cost)
 	}
 	tabulated(t, "docs/firestore.md", "costs", table.String(), *writeFirestore)
+}
+
+// What an operator does with a ledger is done with one in Firestore, as the service account.
+func TestCommandsOnFirestore(t *testing.T) {
+	d := newDocuments(t)
+	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin,
+		"GOOGLE_CLOUD_PROJECT": ""})
+	f.tidy(project, "data-warehouse-prod")
+	s := f.errands()
+	for _, deed := range deeds {
+		if a := f.do(s, deed); a.status >= 400 {
+			t.Fatalf("%s: %d %.300s\n%s", deed, a.status, a.body, f.world.log)
+		}
+	}
+	expect := func(code int, want string, args ...string) string {
+		t.Helper()
+		is, out, errs := ledgerRun(f.Env(nil), "", args...)
+		if is != code || !strings.Contains(out+errs, want) {
+			t.Errorf("ledger %v: %d, %s%s; want %d, %q", args, is, out, errs, code, want)
+		}
+		return out
+	}
+	expect(exitOK, "2 requests, 7 events; 0 with erased data; 0 policies; fine", "verify")
+	expect(exitOK, s.id[request], "export")
+	expect(exitOK, "signed", "export", "--format", "csv")
+	expect(exitOK, "0 messages", "outbox")
+	expect(exitOK, "", "migrate")
+	expect(exitOK, "", "policies")
+	code, report, errs := reconcile(t, f.Env(nil))
+	if code != exitOK || len(report.Differences) > 0 {
+		t.Errorf("reconcile: %d, %+v, %s", code, report.Differences, errs)
+	}
+	// By hand: a request is removed, and its grant stands.
+	documentRemoved(t, d, s.id[selfActivation])
+	if code, report, _ := reconcile(t, f.Env(nil)); code != exitFailure || !strings.Contains(report.kinds(), s.id[selfActivation]) {
+		t.Errorf("reconcile of a request that was removed: %d, %s", code, report.kinds())
+	}
+	f.world.pass(24 * time.Hour)
+	f.sweep()
+	expect(exitOK, "erased in 1 requests", "erase", "--person", alice, "--yes")
+	expect(exitOK, "1 requests, 5 events; 1 with erased data; 0 policies; fine", "verify")
+	if out := expect(exitOK, "", "export"); strings.Contains(out, alice) {
+		t.Error("she is still there")
+	}
+}
+
+// documentRemoved takes a request away, past the service.
+func documentRemoved(t *testing.T, d *documents, id string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, d.endpoint+"/v1/projects/"+firestoreProject+"/databases/"+d.name+
+		"/documents/requests/-"+id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer owner")
+	r.Header.Set("Content-Type", "application/json")
+	a, err := http.DefaultClient.Do(r)
+	if err != nil || a.StatusCode != http.StatusOK {
+		t.Fatal(a, err)
+	}
+	a.Body.Close()
+}
+
+// refusing answers a call of which the body has a text.
+func refusing(method, has string, status int, answer string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, call http.Handler) {
+		sent, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+		if strings.HasSuffix(r.URL.Path, method) && strings.Contains(string(sent), has) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, answer)
+			return
+		}
+		call.ServeHTTP(w, r)
+	}
+}
+
+func firestoreSays(code int, status, message string) string {
+	return fmt.Sprintf(`{"error":{"code":%d,"status":%q,"message":%q}}`, code, status, message)
+}
+
+// doctor makes a call for each thing that the database must have, and says what there is to do
+// about each that it has not.
+func TestDoctorLooksIntoFirestore(t *testing.T) {
+	d := newDocuments(t)
+	w := newWorld(t, surroundings{wrap: d.among})
+	env := w.env(map[string]string{"DATABASE_URL": d.address, "SIGNING_KEY": crashKey})
+	looks := func() string {
+		var out bytes.Buffer
+		examine(t.Context(), env, recipients{}, w.mail.Roots, &out)
+		var all []string
+		for line := range strings.Lines(out.String()) {
+			if strings.Contains(line, " ledger: ") {
+				all = append(all, line)
+			}
+		}
+		return strings.Join(all, "")
+	}
+	said := looks()
+	for _, want := range []string{"ok       ledger: the API answers, and the Firestore database projects/" + firestoreProject + "/databases/" + d.name + " is in native mode",
+		"ok       ledger: the service account may write", "ok       ledger: the index for requests in a state", "ok       ledger: the index for notes",
+		"can be read; the key that signs what is remembered: SIGNING_KEY"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("does not say %q:\n%s", want, said)
+		}
+	}
+	if n := strings.Count(said, "the index for"); n != 19 || strings.Contains(said, "broken") {
+		t.Errorf("%d indexes:\n%s", n, said)
+	}
+	for what, c := range map[string]struct {
+		around func(http.ResponseWriter, *http.Request, http.Handler)
+		broken int
+		want   string
+	}{
+		"the API": {refusing("", "", 403, firestoreSays(403, "PERMISSION_DENIED", "Cloud Firestore API has not been used in project 1 before or it is disabled.")), 1,
+			"gcloud services enable firestore.googleapis.com --project " + firestoreProject},
+		"no such database": {refusing("", "", 404, firestoreSays(404, "NOT_FOUND", "The database x does not exist for project y")), 1, "gcloud firestore databases create"},
+		"Datastore mode": {refusing("", "", 400, firestoreSays(400, "FAILED_PRECONDITION", "The Cloud Firestore API is not available for Firestore in Datastore Mode database x.")), 1,
+			"native mode is needed"},
+		"who may read alone": {refusing(":commit", "", 403, firestoreSays(403, "PERMISSION_DENIED", "Missing or insufficient permissions.")), 1, "roles/datastore.user"},
+		"an index": {refusing(":runQuery", `"reviewers"`, 400, "["+firestoreSays(400, "FAILED_PRECONDITION", "The query requires an index. You can create it here: https://console.example/x")+"]"), 8,
+			"https://console.example/x"},
+		"an index that is built": {refusing(":runQuery", `"notes"`, 400, "["+firestoreSays(400, "FAILED_PRECONDITION", "The index is currently building and cannot be used yet.")+"]"), 1,
+			"still being built"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d.around = c.around
+			defer func() { d.around = nil }()
+			if said := looks(); strings.Count(said, "broken   ledger: ") != c.broken || !strings.Contains(said, c.want) {
+				t.Errorf("%s", said)
+			}
+		})
+	}
+}
+
+// firestoreFaults are the ways in which a call of Firestore fails, the columns of the matrix.
+var firestoreFaults = []string{"lost before it", "answer lost", "contention", "quota spent", "refused", "garbage"}
+
+// TestEveryCallOfFirestoreMayFail has each call fail in each way during each deed of a story, each
+// time that it is made: docs/reliability.md has what came of it.
+func TestEveryCallOfFirestoreMayFail(t *testing.T) {
+	table, row := matrix(firestoreFaults)
+	d := newDocuments(t)
+	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address})
+	var mu sync.Mutex
+	times, at, kind := map[string]int{}, "", ""
+	d.around = func(w http.ResponseWriter, r *http.Request, call http.Handler) {
+		_, name, _ := strings.Cut(r.URL.Path, "/documents")
+		mu.Lock()
+		if times[name]++; times[name] > 1 {
+			name = fmt.Sprintf("%s #%d", name, times[name])
+		}
+		fails := ""
+		if name == at {
+			fails = kind
+		}
+		mu.Unlock()
+		answer := func(code int, status string) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, firestoreSays(code, status, "as a test says"))
+		}
+		switch fails {
+		case "lost before it":
+			panic(http.ErrAbortHandler)
+		case "answer lost":
+			call.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		case "contention":
+			answer(409, "ABORTED")
+		case "quota spent":
+			answer(429, "RESOURCE_EXHAUSTED")
+		case "refused":
+			answer(403, "PERMISSION_DENIED")
+		case "garbage":
+			_, _ = io.WriteString(w, "<html>")
+		default:
+			call.ServeHTTP(w, r)
+		}
+	}
+	arm := func(call, how string) {
+		mu.Lock()
+		defer mu.Unlock()
+		at, kind = call, how
+		clear(times)
+	}
+	for _, deed := range deeds {
+		var calls []string
+		for range 2 { // the first time more is looked up
+			f.fails(deed, func() { arm("", "") }, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				calls = nil
+				for name, n := range times {
+					for i := range n {
+						if i > 0 {
+							calls = append(calls, fmt.Sprintf("%s #%d", name, i+1))
+						} else {
+							calls = append(calls, name)
+						}
+					}
+				}
+			})
+		}
+		slices.Sort(calls)
+		for _, call := range calls {
+			row(deed, "`"+call+"`", func(kind string) (cell string) {
+				t.Run(deed+", "+call+", "+kind, func(t *testing.T) {
+					defer f.of(t)()
+					cell = f.fails(deed, func() { arm(call, kind) }, func() { arm("", "") })
+				})
+				return cell
+			})
+		}
+	}
+	documented(t, "matrix of calls of Firestore", table.String())
+	if code, out, errs := ledgerRun(f.Env(nil), "", "verify"); code != exitOK {
+		t.Errorf("%s%s", out, errs)
+	}
+	if strings.Contains(f.world.log.String(), "panic") {
+		t.Error("a panic")
+	}
 }
