@@ -321,3 +321,18 @@ func (s saying) RoundTrip(r *http.Request) (*http.Response, error) {
 	body := `{"error":{"code":400,"status":"` + s.status + `","message":"something else"}}`
 	return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
+
+// An entry that somebody puts beside another as the same version is none.
+func TestAnEntryHasOneName(t *testing.T) {
+	c, home := newClock(), rig(t)
+	s := store(t, home, c)
+	scene(t, home, s, c)
+	edited(denied, func(_ *testing.T, d document) {
+		for _, name := range []string{"2", "v02", "v+2", "V2"} {
+			d["entries"].(document)[name] = d["entries"].(document)["v1"]
+		}
+	})(t, home)
+	if r, err := store(t, home, c).Open(t.Context(), denied); err != nil || r.State != access.Denied || r.Version != 3 {
+		t.Errorf("%v at version %d, %v", r.State, r.Version, err)
+	}
+}
