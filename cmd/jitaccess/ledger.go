@@ -103,7 +103,8 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 	if err != nil {
 		return remembered{}, err
 	}
-	return remembered{home: database, migrate: database.Migrate, file: where.SQLite, where: cmp.Or(where.SQLite, "the PostgreSQL database")}, nil
+	return remembered{home: database, migrate: database.Migrate, file: where.SQLite,
+		where: cmp.Or(where.SQLite, "the PostgreSQL database")}, nil
 }
 
 // openSigning reads the keys that sign, or has the service account sign. file is that of a

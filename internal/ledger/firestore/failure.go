@@ -94,7 +94,8 @@ func (f *failure) says(words ...string) bool {
 // tooLarge is whether a document, or all that is to be written at once, is more than Firestore
 // takes, of which the status says nothing.
 func (f *failure) tooLarge() bool {
-	return f.Status == invalidArgument && f.says("longer than", "exceeds", "too large", "too big", "too many index entries", "maximum entity size")
+	return f.Status == invalidArgument && f.says("longer than", "exceeds", "too large", "too big",
+		"too many index entries", "maximum entity size")
 }
 
 func (f *failure) disabled() bool {
