@@ -162,9 +162,14 @@ func TestWhatIsThereByHandIsNotWrittenOver(t *testing.T) {
 		}
 		back(approved, 2)(t, home)
 	}
-	// Behind what another wrote a moment ago nothing is written by who has not seen it.
+	// Nor is it by who has read the row and not the entries.
 	w := ledger.Write{Before: 2, Entry: ledger.Entry{Text: []byte("x")}, Row: ledger.Row{ID: approved, Version: 3, Summary: []byte("{}")}}
-	if err := errors.Join(home.Put(t.Context(), w)); err != nil {
+	edited(approved, func(_ *testing.T, d document) { d["entries"].(document)["v3"] = document{"text": []byte("y")} })(t, home)
+	if err := home.Put(t.Context(), w); !errors.Is(err, ledger.ErrChanged) || string(entry(home.doc(t, approved), 3)["text"].([]byte)) != "y" {
+		t.Errorf("an entry behind: %v", err)
+	}
+	back(approved, 2)(t, home)
+	if err := home.Put(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
 	if err := home.Put(t.Context(), w); !errors.Is(err, ledger.ErrChanged) {
