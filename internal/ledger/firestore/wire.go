@@ -184,8 +184,8 @@ type transform struct {
 	To   string `json:"setToServerValue"`
 }
 
-// precondition is what must hold of a document for it, and all with it, to be written. Exists is
-// only ever false: a document that is there is followed by its time.
+// precondition is what must hold of a document for it, and all with it, to be written. A document
+// that is there is followed by its time.
 type precondition struct {
 	Exists     *bool  `json:"exists,omitempty"`
 	UpdateTime string `json:"updateTime,omitempty"`
