@@ -336,7 +336,7 @@ var firestoreFaults = []string{"lost before it", "answer lost", "contention", "q
 
 // failingCalls is how many calls of a kind fail in turn during a deed: what follows is the step of the
 // sweep, and more or fewer each time.
-const failingCalls = 3
+const failingCalls = 2
 
 // TestEveryCallOfFirestoreMayFail has each call fail in each way during each deed of a story:
 // docs/reliability.md has what came of it.
