@@ -280,6 +280,33 @@ func TestTheDatabaseIsReachedByItsSocket(t *testing.T) {
 	}
 }
 
+// The database in Firestore is one that the service takes, and has the indexes that it needs.
+func TestTheDatabaseInFirestoreIsOneOfTheService(t *testing.T) {
+	outputs, refused := evaluate(t, "firestore", map[string]cty.Value{"project": cty.StringVal("access-prod"), "location": cty.StringVal("eur3"),
+		"service_account": cty.StringVal("jitaccess@access-prod.iam.gserviceaccount.com")},
+		map[string]cty.Value{"google_firestore_database": cty.ObjectVal(map[string]cty.Value{"ledger": cty.ObjectVal(map[string]cty.Value{
+			"name": cty.StringVal("jitaccess")})})})
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	address := outputs["ledger"].GetAttr("database_url").AsString()
+	want := config.Firestore{Project: "access-prod", Database: "jitaccess"}
+	if database, err := config.ParseDatabase(address); err != nil || database.Firestore != want {
+		t.Errorf("%s: %+v, %v", address, database, err)
+	}
+	text, err := os.ReadFile("terraform/firestore/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := regexp.MustCompile(`file\("\$\{path\.module\}/([^"]+)"\)`).FindSubmatch(text)
+	if where == nil {
+		t.Fatal("it reads no indexes")
+	}
+	if _, err := os.Stat(filepath.Join("terraform/firestore", string(where[1]))); err != nil {
+		t.Error(err)
+	}
+}
+
 // What Terraform itself says, where it is installed: of modules without a provider everything.
 func TestTerraformItself(t *testing.T) {
 	terraform, err := exec.LookPath("terraform")

@@ -368,7 +368,7 @@ func each(body *hclsyntax.Body, iterators []string, do func(e hclsyntax.Expressi
 
 // resolve says what is wrong with a name.
 func (m *module) resolve(all map[string]*module, known map[string]*shape, folder string, names, iterators []string) string {
-	if slices.Contains(iterators, names[0]) || names[0] == "each" {
+	if slices.Contains(iterators, names[0]) || names[0] == "each" || names[0] == "path" {
 		return ""
 	}
 	if names[0] == "data" {

@@ -20,8 +20,8 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestoretest"
 	"jitaccess/internal/ledger/ledgertest"
-	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/porttest"
 )
 
@@ -41,7 +41,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	ledgertest.Main(m)
+	ledgertest.Main(servers{m})
+}
+
+// servers ends what else tests have started.
+type servers struct{ *testing.M }
+
+func (s servers) Run() int {
+	defer firestoretest.Stop()
+	return s.M.Run()
 }
 
 func TestEveryMethodOfAPortLastsOrReads(t *testing.T) {
@@ -72,7 +80,7 @@ type crashes struct {
 	*world
 	binary, database, trace, clock string
 	rules                          string
-	home                           *relational.Database
+	home                           ledger.Home
 	store                          *ledger.Store
 	running                        *exec.Cmd
 	// ended is closed when the process has ended, as ending says.
@@ -97,17 +105,14 @@ func failpoints(t *testing.T) string {
 	return binary
 }
 
-func (c *crashes) open(address string, home *relational.Database, err error) {
+func (c *crashes) open(address string, home ledger.Home, migrate func(context.Context) error) {
 	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	c.database, c.home = address, home
 	c.t.Cleanup(func() { home.Close() })
 	secret, _ := base64.StdEncoding.DecodeString(crashKey)
 	keys, err := ledger.NewKeys(secret)
 	if err == nil {
-		err = home.Migrate(context.Background())
+		err = migrate(context.Background())
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -258,7 +263,13 @@ func (c *crashes) soon(is func() bool) bool {
 // documented holds a table against the one in docs/reliability.md, or writes it there.
 func documented(t *testing.T, name, table string) {
 	t.Helper()
-	const path = "../../docs/reliability.md"
+	tabulated(t, "docs/reliability.md", name, table, *writeReliability)
+}
+
+// tabulated holds a table against the one in a document, or writes it there.
+func tabulated(t *testing.T, file, name, table string, write bool) {
+	t.Helper()
+	path := "../../" + file
 	document, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -268,12 +279,12 @@ func documented(t *testing.T, name, table string) {
 	old, after, ended := strings.Cut(rest, ends)
 	switch {
 	case !begun || !ended:
-		t.Errorf("docs/reliability.md has no place for the %s", name)
-	case *writeReliability:
+		t.Errorf("%s has no place for the %s:\n%s", file, name, table)
+	case write:
 		if err := os.WriteFile(path, []byte(before+begins+table+ends+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	case old != table:
-		t.Errorf("the %s of docs/reliability.md is another (-write-reliability):\n%s", name, table)
+		t.Errorf("the %s of %s is another (-write-%s):\n%s", name, file, strings.TrimSuffix(path[len("../../docs/"):], ".md"), table)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestoretest"
 	"jitaccess/internal/ledger/ledgertest"
 	"jitaccess/internal/ledger/relational"
 )
@@ -397,34 +398,54 @@ func TestTheProcessMayEndAtAnyTime(t *testing.T) {
 	binary := failpoints(t)
 	const head = "| ended before | during | then |\n|---|---|---|\n"
 	cluster := ledgertest.PostgreSQL(t)
-	var rows [2]string
-	var both sync.WaitGroup
-	for i, name := range []string{"SQLite", "PostgreSQL"} {
+	homes := []string{"SQLite", "PostgreSQL", "Firestore"}
+	rows := make([]string, len(homes))
+	var all sync.WaitGroup
+	for i, name := range homes {
 		dir := t.TempDir()
-		c := &crashes{world: newWorld(t, surroundings{}), binary: binary, trace: filepath.Join(dir, "trace"), clock: filepath.Join(dir, "clock"),
+		var around surroundings
+		var documents *documents
+		if name == "Firestore" {
+			if !firestoretest.Installed(t) {
+				continue
+			}
+			documents = newDocuments(t)
+			around.wrap = documents.among
+		}
+		c := &crashes{world: newWorld(t, around), binary: binary, trace: filepath.Join(dir, "trace"), clock: filepath.Join(dir, "clock"),
 			rules: filepath.Join(dir, "policy.yaml")}
 		if err := os.WriteFile(c.rules, []byte(crashRules), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if name == "SQLite" {
-			path := filepath.Join(dir, "jitaccess.db")
-			home, err := relational.SQLite(path)
-			c.open("sqlite:"+path, home, err)
-		} else {
-			address := cluster.URL(ledgertest.Superuser, cluster.Database(t, ""))
+		switch address := "sqlite:" + filepath.Join(dir, "jitaccess.db"); name {
+		case "SQLite":
+			home, err := relational.SQLite(filepath.Join(dir, "jitaccess.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.open(address, home, home.Migrate)
+		case "PostgreSQL":
+			address = cluster.URL(ledgertest.Superuser, cluster.Database(t, ""))
 			home, err := relational.PostgreSQL(address, nil)
-			c.open(address, home, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.open(address, home, home.Migrate)
+		case "Firestore":
+			home := documents.open()
+			c.open(documents.address, home, home.Prepare)
 		}
-		both.Go(func() {
+		all.Go(func() {
 			t.Run(name, func(t *testing.T) {
 				c.world.t = t
 				rows[i] = c.crashEverywhere()
 			})
 		})
 	}
-	both.Wait()
-	if rows[0] != rows[1] {
-		t.Errorf("the homes differ:\n%s\n%s", rows[0], rows[1])
+	all.Wait()
+	rows = slices.Compact(slices.DeleteFunc(rows, func(of string) bool { return of == "" })) // without those that were not run
+	if len(rows) > 1 {
+		t.Errorf("the homes differ:\n%s", strings.Join(rows, "\n"))
 	}
 	documented(t, "crash matrix", head+rows[0])
 }

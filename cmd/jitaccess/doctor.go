@@ -23,6 +23,7 @@ import (
 	"jitaccess/internal/doctor"
 	"jitaccess/internal/gcp"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestore"
 	"jitaccess/internal/mail"
 	"jitaccess/internal/passkey"
 	"jitaccess/internal/tracing"
@@ -168,6 +169,11 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 		return m, err
 	}
 	defer end()
+	for _, look := range m.Looks {
+		if look.Err != nil {
+			return m, nil
+		}
+	}
 	if m.Weekly = c.Ledger.Reconciled; m.Weekly {
 		m.Reconciliation, err = store.Reconciliation(ctx)
 	}
@@ -191,7 +197,6 @@ func examineLedger(ctx context.Context, c *config.Config, google *cloud) (doctor
 // end gives it back.
 func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doctor.Memory, store *ledger.Store, end func(), err error) {
 	where, err := config.ParseDatabase(c.Ledger.Database.Value.Reveal())
-	m.Where = "the PostgreSQL database"
 	if err == nil && where.SQLite != "" {
 		m.Where, m.Beside = where.SQLite, c.Ledger.SigningKey.IsZero()
 		if _, err := os.Stat(where.SQLite); errors.Is(err, fs.ErrNotExist) {
@@ -202,6 +207,10 @@ func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doc
 	l, err := openLedger(ctx, c.Ledger, google.here)
 	if err != nil {
 		return m, nil, nil, err
+	}
+	m.Where = l.where
+	if l.examine != nil {
+		m.Looks = access.Each(l.examine(ctx), func(look firestore.Look) doctor.Look { return doctor.Look(look) })
 	}
 	if m.Beside {
 		if _, err := os.Stat(l.file + ".key"); err != nil {

@@ -122,12 +122,20 @@ func (f *faulty) cut(next http.Handler) http.Handler {
 
 func newFaulty(t *testing.T, mail smtptest.Options, changes ...map[string]string) *faulty {
 	t.Helper()
+	return newFaultyAmong(t, mail, time.Second/2, func(google http.Handler) http.Handler { return google }, changes...)
+}
+
+// newFaultyAmong has more APIs among Google's, whose answers are waited for as long as patience.
+func newFaultyAmong(t *testing.T, mail smtptest.Options, patience time.Duration, among func(http.Handler) http.Handler,
+	changes ...map[string]string) *faulty {
+	t.Helper()
 	f := &faulty{failing: &failingHome{}}
 	before := durableHome
 	durableHome = func(home ledger.Home) ledger.Home { f.failing.Home = home; return f.failing }
 	t.Cleanup(func() { durableHome = before })
 	f.failing.arm("", "")
-	f.crashes = &crashes{world: newWorld(t, surroundings{patience: time.Second / 2, wrap: f.cut, mail: mail})}
+	f.crashes = &crashes{world: newWorld(t, surroundings{patience: patience, mail: mail,
+		wrap: func(next http.Handler) http.Handler { return among(f.cut(next)) }})}
 	f.crashes.clock = filepath.Join(t.TempDir(), "clock")
 	environment := onDisk(f.world, filepath.Join(t.TempDir(), "jitaccess.db"))
 	environment["SIGNING_KEY"], environment["NOTIFICATION_TOPIC"] = crashKey, topicName

@@ -79,6 +79,7 @@ var layering = []rule{
 	{of: []string{"internal/pomerium"}, mayImport: []string{"internal/access", "internal/eligibility", "internal/lookup", "internal/outbound"}},
 	{of: []string{"internal/ledger/relational"}, mayImport: []string{"internal/access", "internal/ledger", "internal/outbound"}},
 	{of: []string{"internal/ledger/firestore"}, mayImport: []string{"internal/access", "internal/ledger", "internal/outbound"}},
+	{of: []string{"internal/ledger/firestoretest"}, mayImport: []string{"internal/porttest"}},
 	{of: []string{"internal/ledger/..."}, mayImport: []string{"internal/access", "internal/jose", "internal/passkey", "internal/ledger/..."}},
 	{of: []string{"internal/journal"}, mayImport: []string{"internal/access", "internal/events", "internal/redact"}},
 	{of: []string{"internal/metrics"}, mayImport: []string{"internal/access"}},

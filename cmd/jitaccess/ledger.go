@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -27,6 +28,7 @@ import (
 	"jitaccess/internal/gcp/secretmanager"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestore"
 	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/token"
 )
@@ -36,8 +38,10 @@ type remembered struct {
 	home ledger.Home
 	// migrate brings the schema up.
 	migrate func(context.Context) error
-	// file is that of a database in SQLite.
-	file string
+	// examine looks whether everything that it needs of the database is there; it may be nil.
+	examine func(context.Context) []firestore.Look
+	// file is that of a database in SQLite; where names the database in words, without a secret.
+	file, where string
 }
 
 // signing is what the entries of a ledger are signed with.
@@ -76,11 +80,19 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 	if err != nil {
 		return remembered{}, fmt.Errorf("DATABASE_URL %w", err)
 	}
-	var r remembered
 	var database *relational.Database
-	if where.SQLite != "" {
+	switch {
+	case where.Firestore != config.Firestore{}:
+		p, err := platform()
+		if err != nil {
+			return remembered{}, err
+		}
+		documents := firestore.New(firestore.Config{Client: p.Client, Endpoint: p.Endpoint("firestore"),
+			Project: cmp.Or(where.Firestore.Project, p.Project), Database: where.Firestore.Database})
+		return remembered{home: documents, migrate: documents.Prepare, examine: documents.Examine, where: documents.String()}, nil
+	case where.SQLite != "":
 		database, err = relational.SQLite(where.SQLite)
-	} else {
+	default:
 		database, err = relational.PostgreSQL(where.PostgreSQL.Reveal(), func(ctx context.Context) (string, error) {
 			p, err := platform()
 			if err != nil {
@@ -90,10 +102,10 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 		})
 	}
 	if err != nil {
-		return r, err
+		return remembered{}, err
 	}
-	r.home, r.migrate, r.file = database, database.Migrate, where.SQLite
-	return r, nil
+	return remembered{home: database, migrate: database.Migrate, file: where.SQLite,
+		where: cmp.Or(where.SQLite, "the PostgreSQL database")}, nil
 }
 
 // openSigning reads the keys that sign, or has the service account sign. file is that of a
@@ -447,7 +459,8 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 		}
 	}
 	here := func() (*gcp.Platform, error) {
-		return locate(ctx, &config.Config{Google: config.Google{Used: true, Project: env("GOOGLE_CLOUD_PROJECT")}})
+		return locate(ctx, &config.Config{Google: config.Google{Used: true, Project: env("GOOGLE_CLOUD_PROJECT"),
+			Endpoint: env("JITACCESS_GOOGLE_ENDPOINT")}})
 	}
 	l.remembered, err = openLedger(ctx, c, here)
 	if l.signer == nil && err == nil && !l.unsigned {

@@ -19,6 +19,7 @@ var direct = []string{
 	"cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
 	// Of tests alone: the official definition of OTLP reads there what the product sends.
 	"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf",
+	"cloud.google.com/go/firestore", "cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
 	// Of cmd/release alone, for the image.
 	"golang.org/x/crypto/x509roots/fallback",
 	// Of tests alone.

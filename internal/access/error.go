@@ -272,6 +272,7 @@ const (
 	CodeJournalUnavailable Code = "journal-unavailable" //
 	CodeLedgerUnavailable  Code = "ledger-unavailable"  //
 	CodeLedgerDamaged      Code = "ledger-damaged"      // id
+	CodeRequestFull        Code = "request-full"        // id
 	CodeLedgerOld          Code = "ledger-old"          //
 	CodeDeedsDamaged       Code = "deeds-damaged"       // of
 	CodeChangedMeanwhile   Code = "changed-meanwhile"   // of

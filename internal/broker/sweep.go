@@ -53,8 +53,8 @@ var kinds = [...]struct {
 // passCount is how much of which nothing can be made one sweep passes over at most.
 const passCount = 1000
 
-// spoiled are why a request cannot be opened, now or later: damaged, unknown, erased.
-var spoiled = []access.Code{access.CodeLedgerDamaged, access.CodeBadLink, access.CodeLinkExpired}
+// spoiled are why nothing comes of a request, now or later: damaged, full, unknown, erased.
+var spoiled = []access.Code{access.CodeLedgerDamaged, access.CodeRequestFull, access.CodeBadLink, access.CodeLinkExpired}
 
 // sweeping is where this instance goes on that could not do all that is due, so that what
 // cannot be done keeps nothing else waiting.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,7 +16,11 @@ type Database struct {
 	// SQLite is the path of a file; PostgreSQL is a URL, which may have a password in it.
 	SQLite     string
 	PostgreSQL Secret
+	Firestore  Firestore
 }
+
+// Firestore is a database of it, by its id. Project is empty for that of the service.
+type Firestore struct{ Project, Database string }
 
 const (
 	// sqliteFile is what "sqlite:" alone means.
@@ -24,7 +29,11 @@ const (
 	leastKey = 32
 )
 
-var errDatabase = errors.New("is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
+var errDatabase = errors.New("is none of sqlite:PATH, postgres://USER@HOST/DATABASE and firestore:[PROJECT/]DATABASE")
+
+// inFirestore is what names a database of Firestore: (default), or 4 to 63 signs
+// (https://cloud.google.com/firestore/docs/manage-databases), behind the id of a project.
+var inFirestore = regexp.MustCompile(`^(?:((?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])/)?(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
 
 // ParseDatabase reads DATABASE_URL, as it is given or kept. The error has nothing of it.
 func ParseDatabase(text string) (Database, error) {
@@ -39,6 +48,11 @@ func ParseDatabase(text string) (Database, error) {
 	}
 	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
 		return Database{PostgreSQL: NewSecret(text)}, nil
+	}
+	if name, ok := strings.CutPrefix(text, "firestore:"); ok {
+		if parts := inFirestore.FindStringSubmatch(name); parts != nil {
+			return Database{Firestore: Firestore{parts[1], parts[2]}}, nil
+		}
 	}
 	return Database{}, errDatabase
 }
@@ -76,7 +90,7 @@ func (r *reader) checkLedger(c *Config) {
 		d, err := ParseDatabase(l.Database.Value.Reveal())
 		r.faultIf(err != nil, "DATABASE_URL", "")
 		r.faultIf(d.SQLite != "" && c.Platform != Host, "DATABASE_URL", "the disk of "+c.Platform.String()+" is memory, and not shared: "+
-			"use PostgreSQL, such as postgres://USER@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE")
+			"use firestore:DATABASE, or PostgreSQL, such as postgres://USER@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE")
 	}
 	if _, err := ParseKeys(c.Apps.SealKey.Value.Reveal()); err != nil {
 		r.faultIf(!c.Apps.SealKey.Value.IsZero(), "SEAL_KEY", err.Error())

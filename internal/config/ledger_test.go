@@ -18,6 +18,8 @@ func TestWhoSignsWhatIsRemembered(t *testing.T) {
 		{[]string{key}, false},
 		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit"}, true},
 		{[]string{"DATABASE_URL=postgres://jit@db.example.com/jit", key}, false},
+		{[]string{"DATABASE_URL=firestore:jitaccess"}, true},
+		{[]string{"DATABASE_URL=firestore:jitaccess", key}, false},
 		{[]string{"DATABASE_URL=projects/p/secrets/s/versions/1"}, true},
 		{[]string{"DATABASE_URL=projects/p/secrets/s/versions/1", "SIGNING_KEY=projects/p/secrets/k/versions/1"}, false},
 		{[]string{"DATABASE_URL=sqlite:jit.db"}, false},
@@ -33,6 +35,21 @@ func TestWhoSignsWhatIsRemembered(t *testing.T) {
 		}
 		if got := l.ByAccount(); got != c.want {
 			t.Errorf("%v: %v", c.env, got)
+		}
+	}
+}
+
+func TestWhereALedgerIs(t *testing.T) {
+	for text, want := range map[string]config.Database{
+		"sqlite:":                               {SQLite: "jitaccess.db"},
+		"sqlite:/data/jit.db":                   {SQLite: "/data/jit.db"},
+		"firestore:jitaccess":                   {Firestore: config.Firestore{Database: "jitaccess"}},
+		"firestore:(default)":                   {Firestore: config.Firestore{Database: "(default)"}},
+		"firestore:acme-jit/jitaccess":          {Firestore: config.Firestore{Project: "acme-jit", Database: "jitaccess"}},
+		"firestore:example.com:acme-jit/ledger": {Firestore: config.Firestore{Project: "example.com:acme-jit", Database: "ledger"}},
+	} {
+		if got, err := config.ParseDatabase(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
 }

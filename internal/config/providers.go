@@ -118,6 +118,8 @@ func (r *reader) withoutGoogle(c *Config) {
 	const groups = "no directory knows who is in a group without Google Cloud" + asked
 	r.faultIf(slices.ContainsFunc(c.Requests.Admins, isGroup), "ADMINS", groups)
 	r.faultIf(slices.ContainsFunc(c.Requests.Auditors, isGroup), "AUDITORS", groups)
+	where, _ := ParseDatabase(c.Ledger.Database.Value.Reveal())
+	r.faultIf(where.Firestore != Firestore{}, "DATABASE_URL", "Firestore needs Google Cloud"+asked)
 	r.faultIf(c.Ledger.ByAccount(), "SIGNING_KEY", "no service account signs without Google Cloud, and beside PostgreSQL no key is made")
 	r.faultIf(strings.EqualFold(c.Mail.Auth, oauth2) && c.MailOAuth.ClientID == "" && c.Mail.SenderAddress != "", "SMTP_OAUTH_CLIENT_ID",
 		"no service account logs in without Google Cloud"+asked)

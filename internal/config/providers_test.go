@@ -91,6 +91,7 @@ func TestProviders_Faults(t *testing.T) {
 		{example("SIGNING_KEY=projects/p/secret/s/versions/1"), "SIGNING_KEY", "is spelled as no such path; what is kept there needs Google Cloud"},
 		{example("API_USER_TOKEN=projects/p/secrets/s/versions/1"), "API_USER_TOKEN", "it is given itself, not by where it is kept"},
 		{example("NOTIFICATION_TOPIC=jit"), "NOTIFICATION_TOPIC", "Pub/Sub needs Google Cloud"},
+		{example("DATABASE_URL=firestore:jitaccess"), "DATABASE_URL", "Firestore needs Google Cloud"},
 		{example("ADMINS=user:a@example.com,group:ops@example.com"), "ADMINS", "no directory"},
 		{example("AUDITORS=group:ops@example.com"), "AUDITORS", "no directory"},
 		{example("SMTP_SENDER_ADDRESS=jit@example.com", "SMTP_AUTH=oauth2"), "SMTP_OAUTH_CLIENT_ID", "no service account"},

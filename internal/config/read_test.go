@@ -163,9 +163,15 @@ func TestRead_Faults(t *testing.T) {
 		{[]string{mail, "SMTP_DKIM_SELECTOR=jit2026", "SMTP_DKIM_KEY=-----BEGIN PRIVATE KEY-----\nMC4C"}, "SMTP_DKIM_KEY", "is [redacted]; it must be projects/PROJECT/secrets/SECRET/versions/VERSION, or the path of a file, and not the key itself"},
 
 		{[]string{"DATABASE_URL=mysql://jit:hunter2@db.example.com/jit"}, "DATABASE_URL", "is [redacted]; it must be sqlite:PATH"},
-		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory, and not shared: use PostgreSQL, such as postgres://"},
+		{[]string{"DATABASE_URL=sqlite:x"}, "DATABASE_URL", "the disk of App Engine is memory, and not shared: use firestore:DATABASE, or PostgreSQL, such as postgres://"},
 		{[]string{"DATABASE_URL=sqlite://x/y"}, "DATABASE_URL", "it must be sqlite:PATH"},
-		{[]string{"DATABASE_URL=firestore:jit"}, "DATABASE_URL", "it must be sqlite:PATH"},
+		{[]string{"DATABASE_URL=firestore:"}, "DATABASE_URL", "it must be sqlite:PATH"},
+		{[]string{"DATABASE_URL=firestore:jit"}, "DATABASE_URL", "firestore:[PROJECT/]DATABASE"}, // too short
+		{[]string{"DATABASE_URL=firestore:Jit-access"}, "DATABASE_URL", ""},
+		{[]string{"DATABASE_URL=firestore:../jitaccess"}, "DATABASE_URL", ""},
+		{[]string{"DATABASE_URL=firestore:a/b/jitaccess"}, "DATABASE_URL", ""},
+		{[]string{"DATABASE_URL=firestore://acme-jit/jitaccess"}, "DATABASE_URL", ""},
+		{[]string{"DATABASE_URL=firestore:projects/acme-jit/databases/jitaccess"}, "DATABASE_URL", ""},
 		{[]string{"DATABASE_URL=projects/p/secrets/s"}, "DATABASE_URL", "is [redacted]"},
 		{[]string{"SEAL_KEY=c2hvcnQ="}, "SEAL_KEY", "number 1 is not 32 bytes"},
 		{[]string{"SIGNING_KEY=c2hvcnQ="}, "SIGNING_KEY", "number 1 is not 32 bytes"},

@@ -119,11 +119,20 @@ type Memory struct {
 	// read.
 	Keys    []SealedKey
 	SealErr error
+	// Looks are calls that were made to see whether the database answers as it must; there may be
+	// none.
+	Looks []Look
 	// Damaged are applications that are managed by page and are not what was recorded.
 	Damaged access.Damages
 	// Weekly is whether all is reconciled once a week, and Reconciliation how far that is.
 	Weekly         bool
 	Reconciliation access.Reconciliation
+}
+
+// Look is one thing that a database must do, and why it does not.
+type Look struct {
+	What string
+	Err  error
 }
 
 func (d *doctor) ledger(ctx context.Context) {
@@ -132,6 +141,16 @@ func (d *doctor) ledger(ctx context.Context) {
 	}
 	const check = "ledger"
 	m, err := d.Ledger(ctx)
+	for _, look := range m.Looks {
+		if look.Err != nil {
+			d.broken(check, look.What+": no: "+why(look.Err), "docs/firestore.md")
+		} else {
+			d.ok(check, "%s", look.What)
+		}
+	}
+	if slices.ContainsFunc(m.Looks, func(l Look) bool { return l.Err != nil }) {
+		return
+	}
 	if err != nil {
 		d.broken(check, "requests cannot be remembered: "+why(err), "correct DATABASE_URL and SIGNING_KEY; docs/ledger.md")
 		return

@@ -27,21 +27,25 @@ func (s *Store) attest(ctx context.Context, rows []Row, requests []access.Reques
 		s.mu.Unlock()
 		if marks = append(marks, mark); known {
 			requests[i].Attestation = access.Signed
-			continue
+		} else if row.Entries == nil {
+			ids = append(ids, row.ID)
 		}
-		ids = append(ids, row.ID)
 	}
-	if len(ids) == 0 {
-		return
+	var entries map[string][]Entry
+	whole, err := true, error(nil)
+	if len(ids) > 0 {
+		entries, whole, err = s.c.Home.LoadAll(ctx, ids, attestedBytes)
 	}
-	entries, whole, err := s.c.Home.LoadAll(ctx, ids, attestedBytes)
 	for i, row := range rows {
 		if requests[i].Attestation != "" {
 			continue
 		}
-		kept, read := entries[row.ID]
+		kept, read := row.Entries, row.Entries != nil
+		if !read {
+			kept, read = entries[row.ID]
+		}
 		switch {
-		case err != nil || !whole && !read:
+		case !read && (err != nil || !whole):
 			requests[i].Attestation = access.Unlooked
 			continue
 		default:

@@ -37,8 +37,9 @@ type Home interface {
 	// unknown.
 	Versions(ctx context.Context, ids []string) (map[string]int, error)
 
-	// Count counts the rows, whatever the AfterID and Max of the query.
-	Count(ctx context.Context, q Query) ([]access.Count, error)
+	// Count counts the rows, whatever the AfterID and Max of the query: all of them where it is
+	// whole, and otherwise the newest.
+	Count(ctx context.Context, q Query) (counts []access.Count, whole bool, err error)
 
 	// Due returns rows in one of the states, or in any where none is given, whose Due is set
 	// and not after by, the earliest first, those of one
@@ -148,6 +149,8 @@ type Row struct {
 	Made, Due time.Time
 	// Summary is the request as of the last entry, for lists; JSON.
 	Summary []byte
+	// Entries may come with a row where a Query asks for them; nil is that they did not.
+	Entries []Entry
 }
 
 // Record is all that is kept of a request. Either may be missing where somebody has
@@ -178,6 +181,9 @@ type Query struct {
 	AfterMade time.Time
 	AfterID   string
 	Max       int
+	// Entries: a home that has them with a row at no further price returns them with it, of the
+	// first rows until texts of so many bytes were read.
+	Entries int
 }
 
 // Kept is a message in the outbox. One that is put aside has no Due.

@@ -54,6 +54,9 @@ func (s *Store) list(ctx context.Context, l access.Listing) (listed access.Liste
 	if l.Role != "" || l.Words != "" {
 		q.Max = batch
 	}
+	if l.Attest {
+		q.Entries = attestedBytes
+	}
 	if l.After != "" {
 		if q.AfterMade, q.AfterID, err = parseCursor(l); err != nil {
 			return access.Listed{}, &access.Error{Kind: access.Invalid, Code: access.CodeBadInput,
@@ -97,8 +100,8 @@ const countedPages = 2
 // Count implements broker.Memory.
 func (s *Store) Count(ctx context.Context, l access.Listing) (counts []access.Count, whole bool, err error) {
 	if l.Role == "" && l.Words == "" {
-		counts, err = s.c.Home.Count(ctx, queryOf(l))
-		return counts, true, unavailable(err)
+		counts, whole, err = s.c.Home.Count(ctx, queryOf(l))
+		return counts, whole, unavailable(err)
 	}
 	l.Max = furthest
 	for range countedPages {

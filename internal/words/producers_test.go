@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -35,6 +36,7 @@ import (
 	"jitaccess/internal/identity"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/ledger"
+	"jitaccess/internal/ledger/firestore"
 	"jitaccess/internal/ledger/relational"
 	"jitaccess/internal/lookup"
 	"jitaccess/internal/policy"
@@ -385,6 +387,15 @@ func situations() []situation {
 			cancel()
 			_, err := ledger.New(ledger.Config{Home: home{}}).Lease(ctx, "changes", time.Minute)
 			return err
+		}, nil},
+		{access.CodeRequestFull, "it has 1 MiB in Firestore", func(t *testing.T) error {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, `{"error":{"status":"INVALID_ARGUMENT","message":"its size exceeds the maximum allowed size"}}`)
+			}))
+			defer server.Close()
+			return firestore.New(firestore.Config{Client: server.Client(), Endpoint: server.URL}).Put(t.Context(),
+				ledger.Write{Row: ledger.Row{ID: "mpa-AAAAAAAAAAAAAAAA"}})
 		}, nil},
 		{access.CodeLedgerDamaged, "entries that nobody signed", recalling(home{entries: []ledger.Entry{{}}}), nil},
 		{access.CodeUnattested, "what was signed with a key from before", unattested, nil},

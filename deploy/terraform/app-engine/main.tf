@@ -56,7 +56,7 @@ variable "openers" {
 }
 
 variable "ledger" {
-  description = "Where requests are remembered: ledger of the module cloud-sql. null remembers nothing, or what database_url of the settings says."
+  description = "Where requests are remembered: ledger of the module cloud-sql or firestore. null remembers nothing, or what database_url of the settings says."
   type        = object({ database_url = string, cloud_sql_instance = string })
   default     = null
 }

@@ -1,5 +1,5 @@
 # A database for the ledger, in which the service account logs in with its token: there is no
-# password. A ledger of another kind would be a module beside this one, with the same output.
+# password. The module firestore makes one of another kind, with the same output.
 
 terraform {
   required_version = ">= 1.9"

@@ -204,7 +204,7 @@ variable "policy" {
 # Memory
 
 variable "database_url" {
-  description = "DATABASE_URL: the version of a secret, projects/PROJECT/secrets/SECRET/versions/VERSION. A database that remembers requests; without one a request is its link, which is possible with Google Cloud alone. Without Google Cloud it is sqlite: when unset. sqlite: alone is jitaccess.db in the working directory, which must be one that outlives the container (ledger.md); App Engine and Cloud Run have no disk for it. To a socket of Cloud SQL, postgres://ACCOUNT@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE, the service account logs in with its token. Links do not open in JIT Access 1.x any more once it is on."
+  description = "DATABASE_URL: the version of a secret, projects/PROJECT/secrets/SECRET/versions/VERSION. A database that remembers requests; without one a request is its link, which is possible with Google Cloud alone. Without Google Cloud it is sqlite: when unset. sqlite: alone is jitaccess.db in the working directory, which must be one that outlives the container (ledger.md); App Engine and Cloud Run have no disk for it. To a socket of Cloud SQL, postgres://ACCOUNT@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE, the service account logs in with its token; Firestore it uses as itself, in the service's own project unless another is named, and (default) is a database too. Links do not open in JIT Access 1.x any more once it is on."
   type        = string
   default     = null
 

@@ -65,6 +65,11 @@ func TestEveryCallIsOfItsQuota(t *testing.T) {
 			t.Errorf("%s is of %s", path, q.Name)
 		}
 	}
+	for _, method := range []string{":batchGet", ":commit", ":runQuery", ":runAggregationQuery"} { // of the ledger, whatever others spend
+		if q := quota.Of("POST", "/v1/projects/acme/databases/jitaccess/documents"+method); q != nil {
+			t.Errorf("Firestore's %s is of %s", method, q.Name)
+		}
+	}
 }
 
 func TestLimits(t *testing.T) {

@@ -40,7 +40,7 @@ func (d *Database) Hold(ctx context.Context, name, holder string, life time.Dura
 		take = d.follow(one, f)
 	}
 	take.Transforms = []transform{{"since", "REQUEST_TIME"}}
-	if err = changed(d.commit(ctx, take)); errors.Is(err, ledger.ErrChanged) { // somebody else was quicker
+	if err = d.follows(ctx, take); errors.Is(err, ledger.ErrChanged) { // somebody else was quicker
 		return false, nil
 	}
 	return err == nil, err
@@ -85,8 +85,8 @@ func (d *Database) EndSession(ctx context.Context, id string, until, now time.Ti
 			return false, err
 		}
 	}
-	err = d.commit(ctx, d.create(sessions, id, fields{"until": integer(until.UnixMicro())}))
-	if is(err, alreadyExists) {
+	err = d.follows(ctx, d.create(sessions, id, fields{"until": integer(until.UnixMicro())}))
+	if errors.Is(err, ledger.ErrChanged) { // it is there already
 		return false, nil
 	}
 	return err == nil, err
@@ -121,10 +121,14 @@ func (one document) note() ledger.Note {
 	return ledger.Note{Kind: f["kind"].text(), ID: f["id"].text(), Made: f[made].time(), Body: f["body"].bytes(), Signature: signature(f)}
 }
 
+// notesOf is a query of the notes of a kind, the newest first.
+func notesOf(kind string) *query {
+	return from(notes, down, made).where("kind", equal, text(kind)).where(made, atLeast, integer(0))
+}
+
 // Notes implements ledger.Home.
 func (d *Database) Notes(ctx context.Context, kind string, max int) (all []ledger.Note, err error) {
-	q := from(notes, down, made).where("kind", equal, text(kind)).where(made, atLeast, integer(0))
-	err = d.all(ctx, q, max, func(one document) error {
+	err = d.all(ctx, notesOf(kind), max, func(one document) error {
 		all = append(all, one.note())
 		return nil
 	})

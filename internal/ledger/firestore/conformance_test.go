@@ -15,21 +15,27 @@ import (
 	"jitaccess/internal/ledger/firestoretest"
 )
 
-func TestMain(m *testing.M) { firestoretest.Main(m) }
-
 func open(t testing.TB) *firestore.Database {
 	address, name := firestoretest.Emulator(t)
-	d, err := firestore.New(firestore.Config{Client: http.DefaultClient, Endpoint: address, Project: "jit-test", Database: name})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return at(t, address, name)
+}
+
+func at(t testing.TB, address, name string) *firestore.Database {
+	d := firestore.New(firestore.Config{Client: &http.Client{Transport: seen}, Endpoint: address, Project: "jit-test", Database: name})
 	if err := d.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-var secret = bytes.Repeat([]byte{7}, 32)
+// keys are one that is derived from a secret of 32 times a byte; that of the service is of 7.
+func keys(t testing.TB, of byte) *ledger.Keys {
+	k, err := ledger.NewKeys(bytes.Repeat([]byte{of}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
 
 // clock stands until it is put forward.
 type clock struct {
@@ -52,11 +58,7 @@ func (c *clock) Advance(d time.Duration) {
 func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
 
 func store(t testing.TB, home ledger.Home, c *clock) *ledger.Store {
-	k, err := ledger.NewKeys(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ledger.New(ledger.Config{Home: home, Signer: k, Now: c.Now, Random: rand.Reader})
+	return ledger.New(ledger.Config{Home: home, Signer: keys(t, 7), Now: c.Now, Random: rand.Reader})
 }
 
 func TestFirestoreKeepsTheContractOfTheStore(t *testing.T) {

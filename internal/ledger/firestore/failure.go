@@ -61,10 +61,7 @@ func (d *Database) refused(code int, body io.Reader) error {
 
 // next is what there is to do about a failure.
 func (d *Database) next(f *failure) string {
-	says := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(f.Message), w) })
-	}
-	switch {
+	switch says := f.says; {
 	case f.disabled():
 		return "the API is not enabled: gcloud services enable firestore.googleapis.com --project " + d.c.Project
 	case f.Status == permissionDenied:
@@ -83,10 +80,22 @@ func (d *Database) next(f *failure) string {
 	case f.Status == resourceExhausted:
 		return "a quota is spent: of the free tier until midnight in California, where billing is not enabled; " +
 			"see the quotas of Firestore in project " + d.c.Project
-	case f.Status == invalidArgument && says("longer than", "exceeds the maximum", "too large", "too big"):
+	case f.tooLarge():
 		return "it is larger than Firestore takes (1 MiB a document); nothing of it was written"
 	}
 	return ""
+}
+
+// says is whether the text has one of some words, in small letters.
+func (f *failure) says(words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(f.Message), w) })
+}
+
+// tooLarge is whether a document, or all that is to be written at once, is more than Firestore
+// takes, of which the status says nothing.
+func (f *failure) tooLarge() bool {
+	return f.Status == invalidArgument && f.says("longer than", "exceeds", "too large", "too big",
+		"too many index entries", "maximum entity size")
 }
 
 func (f *failure) disabled() bool {
@@ -113,11 +122,10 @@ func (f *failure) Error() string {
 	return text
 }
 
-// is reports a status. That a database cannot be used at all is none that is looked for: no
-// precondition of ours is meant by it.
+// is reports a status.
 func is(err error, status string) bool {
 	f, ok := errors.AsType[*failure](err)
-	return ok && f.Status == status && f.next == ""
+	return ok && f.Status == status
 }
 
 // passing is whether a call that changes nothing may succeed in a moment.

@@ -10,11 +10,9 @@ package firestore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 
-	"jitaccess/internal/lazyregexp"
 	"jitaccess/internal/ledger"
 )
 
@@ -61,19 +59,14 @@ const (
 // layout is how things are kept by this version.
 const layout = 1
 
-var databaseID = lazyregexp.New(`^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
-
 // New makes a Database, without asking anything of it.
-func New(c Config) (*Database, error) {
-	if !databaseID().MatchString(c.Database) {
-		return nil, fmt.Errorf("%.80q is not the id of a database of Firestore", c.Database)
-	}
+func New(c Config) *Database {
 	d := &Database{c: c, name: "projects/" + c.Project + "/databases/" + c.Database, reached: map[bool][]value{}}
 	d.documents = d.name + "/documents"
 	if d.c.Pause == nil {
 		d.c.Pause = pause
 	}
-	return d, nil
+	return d
 }
 
 // Prepare marks a new database as one that is kept in this version's layout, and returns a
@@ -90,23 +83,18 @@ func (d *Database) Prepare(ctx context.Context) error {
 		}
 		return nil
 	}
-	err = d.commit(ctx, d.create(states, layoutDocument, fields{"version": integer(layout)}))
-	if is(err, alreadyExists) { // another was quicker
+	err = d.follows(ctx, d.create(states, layoutDocument, fields{"version": integer(layout)}))
+	if errors.Is(err, ledger.ErrChanged) { // another was quicker
 		return nil
 	}
 	return err
 }
 
+// String names the database.
+func (d *Database) String() string { return "the Firestore database " + d.name }
+
 // Close implements ledger.Home. Connections are those of Config.Client.
 func (d *Database) Close() error { return nil }
 
-// changed is ErrChanged for the error of a commit with preconditions that did not hold.
-func changed(err error) error {
-	if is(err, failedPrecondition) || is(err, alreadyExists) || is(err, notFound) {
-		return ledger.ErrChanged
-	}
-	return err
-}
-
-// errTooMany is of a write that one commit cannot hold, which was not sent.
-var errTooMany = errors.New("more is to be written at one moment than Firestore takes: 500 documents, 1 MiB each")
+// errTooMuch is of a write that one commit cannot hold, which was not sent.
+var errTooMuch = errors.New("more is to be written at one moment than Firestore takes: 500 documents, 1 MiB each")

@@ -3,6 +3,7 @@ package firestore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"jitaccess/internal/ledger"
 )
 
-// A message is a document with the fields of a ledger.Kept. One that is put aside has no due, and
-// is marked.
+// A message is a document with the fields of a ledger.Kept, and whether it is put aside; then it has
+// no due.
 const (
 	besideField = "besides"
 	aside       = "aside"
@@ -26,14 +27,11 @@ const (
 
 // message is the write that puts a message into the outbox.
 func (d *Database) message(k ledger.Kept) write {
-	isBesides := strings.HasPrefix(k.ID, access.Besides)
 	f := fields{"request": text(k.Request), notice: binary(k.Notice), attempted: integer(k.Attempts), lease: text(k.Lease),
-		person: text(k.Person), channels: text(k.Channels), besideField: {Boolean: &isBesides}}
+		person: text(k.Person), channels: text(k.Channels), besideField: truth(strings.HasPrefix(k.ID, access.Besides))}
 	f.setTime(made, k.Made)
 	f.setTime(due, k.Due)
-	if k.Due.IsZero() {
-		f[aside] = value{Boolean: &yes}
-	}
+	f[aside] = truth(k.Due.IsZero())
 	return d.create(outbox, k.ID, f)
 }
 
@@ -51,16 +49,21 @@ func (one document) kept() ledger.Kept {
 // more, the next look goes on behind them, so that whose turn it is comes in a few looks.
 var furthest = 2000
 
+// waiting is a query of messages that are not put aside, by whose they are.
+func waiting(besides bool) *query {
+	return from(outbox, up, channels, person, due).where(besideField, equal, truth(besides))
+}
+
 // Waiting implements ledger.Home. Messages lie by their channels and persons, so that of
 // somebody who has very many only those are looked at that can have their turn.
 func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides bool) ([]ledger.Kept, error) {
 	type account struct{ channels, person string }
-	waiting := map[account][]ledger.Kept{}
+	of := map[account][]ledger.Kept{}
 	d.mu.Lock()
 	at := d.reached[besides]
 	d.mu.Unlock()
 	for looked := 0; ; {
-		q := from(outbox, up, channels, person, due).where(besideField, equal, value{Boolean: &besides})
+		q := waiting(besides)
 		if at != nil {
 			q.after(at...)
 		}
@@ -68,9 +71,9 @@ func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides b
 		n := 0
 		err := d.run(ctx, q, stride, func(one document) error {
 			k := one.kept()
-			of := account{k.Channels, k.Person}
-			if !k.Due.IsZero() && !k.Due.After(by) && len(waiting[of]) < max {
-				waiting[of] = append(waiting[of], k)
+			whose := account{k.Channels, k.Person}
+			if !k.Due.IsZero() && !k.Due.After(by) && len(of[whose]) < max {
+				of[whose] = append(of[whose], k)
 			}
 			last, n = one, n+1
 			return nil
@@ -82,7 +85,7 @@ func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides b
 			at = nil
 			break
 		}
-		if at = q.place(last); len(waiting[account{last.kept().Channels, last.kept().Person}]) == max {
+		if at = q.place(last); len(of[account{last.kept().Channels, last.kept().Person}]) == max {
 			at = []value{last.Fields[channels], last.Fields[person], integer(math.MaxInt64)}
 		}
 		if looked >= furthest {
@@ -92,7 +95,7 @@ func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides b
 	d.mu.Lock()
 	d.reached[besides] = at
 	d.mu.Unlock()
-	return inTurns(waiting, max, func(a account) string { return a.channels }), nil
+	return inTurns(of, max, func(a account) string { return a.channels }), nil
 }
 
 // inTurns takes of each channel one at a time, and of those one of each account, the earliest
@@ -126,9 +129,12 @@ func inTurns[A comparable](waiting map[A][]ledger.Kept, max int, channel func(A)
 	return all
 }
 
+// setAside is a query of messages that are put aside, or not, the oldest first.
+func setAside(is bool) *query { return from(outbox, up, made).where(aside, equal, truth(is)) }
+
 // Aside implements ledger.Home.
 func (d *Database) Aside(ctx context.Context, max int) (all []ledger.Kept, err error) {
-	err = d.all(ctx, from(outbox, up, made).where(aside, equal, value{Boolean: &yes}), max, func(one document) error {
+	err = d.all(ctx, setAside(true), max, func(one document) error {
 		all = append(all, one.kept())
 		return nil
 	})
@@ -151,7 +157,7 @@ func (d *Database) change(ctx context.Context, collection, id string, paths []st
 		if w == nil {
 			return false, nil
 		}
-		if err = changed(d.commit(ctx, *w)); err != ledger.ErrChanged {
+		if err = d.follows(ctx, *w); !errors.Is(err, ledger.ErrChanged) {
 			return err == nil, err
 		}
 	}
@@ -185,28 +191,26 @@ func (d *Database) Delay(ctx context.Context, k ledger.Kept, again time.Time) er
 		if is.Lease != k.Lease {
 			return nil
 		}
-		f := fields{lease: text(""), attempted: integer(is.Attempts + 1)}
+		f := fields{lease: text(""), attempted: integer(is.Attempts + 1), aside: truth(again.IsZero())}
 		if len(k.Notice) > 0 {
 			f[notice], f[channels] = binary(k.Notice), text(k.Channels)
 		}
 		if again.IsZero() {
-			f[aside] = value{Boolean: &yes}
 			return new(d.follow(one, f, due))
 		}
 		f.setTime(due, again)
-		return new(d.follow(one, f, aside))
+		return new(d.follow(one, f))
 	})
 	return err
 }
 
-// Outbox implements ledger.Home. What was put aside has no due, and so no place in that order. It
-// reads each message, at most so many as Count does.
+// Outbox implements ledger.Home. The service counts, a read for each thousand.
 func (d *Database) Outbox(ctx context.Context) (count int, oldest time.Time, err error) {
-	err = d.all(ctx, from(outbox, up, due).only(due, made), mostCounted, func(one document) error {
-		count++
-		if at := one.Fields[made].time(); oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
+	if count, err = d.count(ctx, setAside(false)); err != nil {
+		return 0, oldest, err
+	}
+	err = d.run(ctx, setAside(false).only(made), 1, func(one document) error {
+		oldest = one.Fields[made].time()
 		return nil
 	})
 	return count, oldest, err

@@ -110,6 +110,17 @@ func (d *Database) run(ctx context.Context, q *query, max int, each func(documen
 	return d.read(ctx, ":runQuery", map[string]any{"structuredQuery": q}, each)
 }
 
+// count is how many documents a query finds.
+func (d *Database) count(ctx context.Context, q *query) (n int, err error) {
+	body := map[string]any{"structuredAggregationQuery": map[string]any{"structuredQuery": q,
+		"aggregations": []any{map[string]any{"alias": "n", "count": map[string]any{}}}}}
+	err = d.read(ctx, ":runAggregationQuery", body, func(one document) error {
+		n = int(one.Fields["n"].number())
+		return nil
+	})
+	return n, err
+}
+
 // stride is how many documents are asked for at a time where all are wanted.
 const stride = 100
 

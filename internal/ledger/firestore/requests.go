@@ -1,9 +1,10 @@
 package firestore
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,19 +80,20 @@ var errEnough = fmt.Errorf("enough was read")
 
 // entries are those of a request in their order, and the bytes of their texts.
 func (one document) entries() (all []ledger.Entry, size int) {
-	of := one.Fields[parts].fields()
+	beside := one.Fields[parts].fields()
 	kept := one.Fields[entries].fields()
-	versions := map[int]string{}
+	var versions []int
 	for key := range kept {
-		if n, err := strconv.Atoi(strings.TrimPrefix(key, prefix)); err == nil {
-			versions[n] = key
+		if n, err := strconv.Atoi(strings.TrimPrefix(key, prefix)); err == nil && key == of(n) {
+			versions = append(versions, n)
 		}
 	}
-	for _, n := range slices.Sorted(maps.Keys(versions)) {
-		f := kept[versions[n]].fields()
+	slices.Sort(versions)
+	for _, n := range versions {
+		f := kept[of(n)].fields()
 		e := ledger.Entry{Text: f["text"].bytes(), Signature: signature(f)}
 		size += len(e.Text)
-		for i, part := range of[versions[n]].values() {
+		for i, part := range beside[of(n)].values() {
 			p := part.fields()
 			if p == nil || i >= maxPlace { // it was erased
 				continue
@@ -133,12 +135,12 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 		f[reviewers] = list(access.Each(r.Reviewers, text[access.Principal]))
 	}
 	if err := indexable(slices.Concat(r.Reviewers, []access.Principal{r.Principal, access.Principal(r.Resource)})...); err != nil {
-		return err
+		return full(r.ID, err)
 	}
 	if w.Before == 0 {
 		f[principal], f[resource] = text(r.Principal), text(r.Resource)
 		f.setTime(made, r.Made)
-		return d.together(ctx, []write{d.create(requests, r.ID, f)}, w.Kept)
+		return full(r.ID, d.together(ctx, []write{d.create(requests, r.ID, f)}, w.Kept))
 	}
 	found, err := d.get(ctx, requests, []string{r.ID}, version, summary, entries+"."+at)
 	if err != nil {
@@ -154,7 +156,15 @@ func (d *Database) Put(ctx context.Context, w ledger.Write) error {
 	if w.Relisted {
 		change.Mask.Paths = append(change.Mask.Paths, reviewers)
 	}
-	return d.together(ctx, []write{change}, w.Kept)
+	return full(r.ID, d.together(ctx, []write{change}, w.Kept))
+}
+
+// full is what the error of a Put says where it is that no more can be recorded of a request.
+func full(id string, err error) error {
+	if f, ok := errors.AsType[*failure](err); ok && f.tooLarge() || errors.Is(err, errTooMuch) {
+		return &access.Error{Kind: access.Unprocessable, Code: access.CodeRequestFull, Args: access.Args{"id": id}, Err: err}
+	}
+	return err
 }
 
 // setTime sets a time, unless it is none.
@@ -175,7 +185,7 @@ func (v value) time() time.Time {
 func indexable(all ...access.Principal) error {
 	for _, p := range all {
 		if len(p) > longestIndexed {
-			return fmt.Errorf("%.60q… has %d bytes, and Firestore's indexes know %d of a text; nothing was written", p, len(p), longestIndexed)
+			return fmt.Errorf("%w: %.60q… has %d bytes, of which an index knows %d", errTooMuch, p, len(p), longestIndexed)
 		}
 	}
 	return nil
@@ -184,16 +194,16 @@ func indexable(all ...access.Principal) error {
 // together is a commit of some writes with messages for the outbox, or nothing; ErrChanged
 // where a document is not as the writes say. Messages that are there already stay as they are.
 func (d *Database) together(ctx context.Context, writes []write, kept []ledger.Kept) error {
-	err := d.commit(ctx, slices.Concat(writes, access.Each(kept, d.message))...)
-	if !is(err, alreadyExists) || len(kept) == 0 {
-		return changed(err)
+	err := d.follows(ctx, slices.Concat(writes, access.Each(kept, d.message))...)
+	if !errors.Is(err, ledger.ErrChanged) || len(kept) == 0 {
+		return err
 	}
 	there, failed := d.get(ctx, outbox, access.Each(kept, func(k ledger.Kept) string { return k.ID }), made)
 	if failed != nil || len(there) == 0 {
-		return changed(err)
+		return cmp.Or(failed, err)
 	}
 	left := slices.DeleteFunc(slices.Clone(kept), func(k ledger.Kept) bool { _, ok := there[k.ID]; return ok })
-	return changed(d.commit(ctx, slices.Concat(writes, access.Each(left, d.message))...))
+	return d.follows(ctx, slices.Concat(writes, access.Each(left, d.message))...)
 }
 
 func (one document) row() ledger.Row {
@@ -207,8 +217,8 @@ func (one document) row() ledger.Row {
 	return r
 }
 
-// chosen is a query of what is asked for, the newest first.
-func chosen(q ledger.Query) *query {
+// listing is a query of what is asked for, the newest first.
+func listing(q ledger.Query) *query {
 	by := from(requests, down, made)
 	if q.Principal != "" {
 		by.where(principal, equal, text(q.Principal))
@@ -233,12 +243,20 @@ func chosen(q ledger.Query) *query {
 
 // List implements ledger.Home.
 func (d *Database) List(ctx context.Context, q ledger.Query) (rows []ledger.Row, err error) {
-	by := chosen(q).only(rowFields...)
+	by := listing(q).only(rowFields...)
+	if q.Entries > 0 {
+		by.only(slices.Concat(rowFields, []string{entries, parts})...)
+	}
 	if q.AfterID != "" {
 		by.after(integer(q.AfterMade.UnixMicro()), value{Reference: d.path(requests, q.AfterID)})
 	}
+	left := q.Entries
 	err = d.run(ctx, by, q.Max, func(one document) error {
-		rows = append(rows, one.row())
+		row := one.row()
+		if kept, size := one.entries(); len(kept) > 0 && size <= left {
+			row.Entries, left = kept, left-size
+		}
+		rows = append(rows, row)
 		return nil
 	})
 	return rows, err
@@ -246,9 +264,12 @@ func (d *Database) List(ctx context.Context, q ledger.Query) (rows []ledger.Row,
 
 // Count implements ledger.Home. The service counts, and not by groups: it is asked for the
 // two fields of each that are counted here.
-func (d *Database) Count(ctx context.Context, q ledger.Query) (counts []access.Count, err error) {
-	of := map[access.Count]int{}
-	err = d.all(ctx, chosen(q).only(state, made), mostCounted, func(one document) error {
+func (d *Database) Count(ctx context.Context, q ledger.Query) (counts []access.Count, whole bool, err error) {
+	of, read := map[access.Count]int{}, 0
+	err = d.all(ctx, listing(q).only(state, made), mostCounted+1, func(one document) error {
+		if read++; read > mostCounted {
+			return nil
+		}
 		r := one.row()
 		of[access.Count{Day: r.Made.Truncate(24 * time.Hour), State: r.State}]++
 		return nil
@@ -257,11 +278,11 @@ func (d *Database) Count(ctx context.Context, q ledger.Query) (counts []access.C
 		c.Requests = n
 		counts = append(counts, c)
 	}
-	return counts, err
+	return counts, read <= mostCounted, err
 }
 
-// mostCounted bounds what one look counts.
-const mostCounted = 100_000
+// mostCounted bounds what one look counts: each request is a read.
+var mostCounted = 10_000
 
 // Versions implements ledger.Home.
 func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, error) {
@@ -273,11 +294,16 @@ func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, 
 	return versions, err
 }
 
+// dueBy is a query of what is due, the earliest first.
+func dueBy(by time.Time, states ...access.State) *query {
+	return from(requests, up, due).anyOf(state, access.Each(states, text[access.State])).
+		where(due, more, integer(0)).where(due, atMost, integer(by.UnixMicro()))
+}
+
 // Due implements ledger.Home.
 func (d *Database) Due(ctx context.Context, by, after time.Time, afterID string, max int, states ...access.State) (
 	rows []ledger.Row, err error) {
-	q := from(requests, up, due).only(rowFields...).anyOf(state, access.Each(states, text[access.State]))
-	q.where(due, more, integer(0)).where(due, atMost, integer(by.UnixMicro()))
+	q := dueBy(by, states...).only(rowFields...)
 	if afterID != "" {
 		q.after(integer(after.UnixMicro()), value{Reference: d.path(requests, afterID)})
 	} else if !after.IsZero() {
@@ -330,7 +356,8 @@ func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.
 		}))
 	}
 	f[parts] = object(left)
-	// What is beside it goes with it, and before it where there is more than one commit holds.
+	// What is beside it goes with it. Where that is more than one commit holds it goes before: what
+	// is cut off is not erased yet, and is begun again.
 	var gone []write
 	drop := func(one document) error {
 		gone = append(gone, write{Delete: one.Name})
@@ -348,5 +375,5 @@ func (d *Database) Erase(ctx context.Context, person access.Principal, r ledger.
 		}
 		gone = gone[mostWrites:]
 	}
-	return changed(d.commit(ctx, append(gone, d.follow(one, f))...))
+	return d.follows(ctx, append(gone, d.follow(one, f))...)
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"jitaccess/internal/ledger"
 	"jitaccess/internal/outbound"
 )
 
@@ -65,10 +66,9 @@ func binary(b []byte) value {
 func list(values []value) value { return value{Array: &array{values}} }
 func object(f fields) value     { return value{Map: &mapping{f}} }
 
-var (
-	yes  = true
-	null = value{Null: new(string)}
-)
+func truth(is bool) value { return value{Boolean: &is} }
+
+var null = value{Null: new(string)}
 
 // MarshalJSON writes nullValue as the interface wants it, which has no other form.
 func (v value) MarshalJSON() ([]byte, error) {
@@ -184,7 +184,8 @@ type transform struct {
 	To   string `json:"setToServerValue"`
 }
 
-// precondition is what must hold of a document for it, and all with it, to be written.
+// precondition is what must hold of a document for it, and all with it, to be written. A document
+// that is there is followed by its time.
 type precondition struct {
 	Exists     *bool  `json:"exists,omitempty"`
 	UpdateTime string `json:"updateTime,omitempty"`
@@ -228,7 +229,7 @@ const (
 // https://cloud.google.com/firestore/docs/understand-error-codes
 func (d *Database) commit(ctx context.Context, all ...write) error {
 	if len(all) > mostWrites {
-		return errTooMany
+		return errTooMuch
 	}
 	for attempt := 1; ; attempt++ {
 		err := d.call(ctx, ":commit", map[string]any{"writes": all}, func(decoder *json.Decoder) error {
@@ -244,6 +245,48 @@ func (d *Database) commit(ctx context.Context, all ...write) error {
 			return err
 		}
 	}
+}
+
+// follows is commit of writes with preconditions: ledger.ErrChanged where one of them does not
+// hold. A database that cannot be used, or is not there, has the same statuses as a document that
+// has changed or is gone, so that it is looked up and not guessed.
+func (d *Database) follows(ctx context.Context, all ...write) error {
+	err := d.commit(ctx, all...)
+	if is(err, alreadyExists) {
+		return ledger.ErrChanged
+	}
+	if !is(err, failedPrecondition) && !is(err, notFound) {
+		return err
+	}
+	var names []string
+	for _, w := range all {
+		if w.Only != (precondition{}) {
+			names = append(names, w.name())
+		}
+	}
+	there := map[string]string{}
+	for some := range slices.Chunk(names, mostGot) {
+		if failed := d.read(ctx, ":batchGet", map[string]any{"documents": some, "mask": mask{[]string{version}}}, func(one document) error {
+			there[one.Name] = one.UpdateTime
+			return nil
+		}); failed != nil {
+			return failed
+		}
+	}
+	for _, w := range all {
+		if w.Only.UpdateTime != "" && there[w.name()] != w.Only.UpdateTime {
+			return ledger.ErrChanged
+		}
+	}
+	return err
+}
+
+// name is that of the document that is written.
+func (w write) name() string {
+	if w.Update != nil {
+		return w.Update.Name
+	}
+	return w.Delete
 }
 
 // pause waits longer each time; some of it at random, so that who met does not meet again.
@@ -290,10 +333,13 @@ func (d *Database) getEach(ctx context.Context, collection string, ids, paths []
 	return nil
 }
 
-// element is one of an answer to batchGet and runQuery.
+// element is one of an answer to batchGet, runQuery and runAggregationQuery.
 type element struct {
 	Found    *document `json:"found"`
 	Document *document `json:"document"`
+	Result   *struct {
+		Fields fields `json:"aggregateFields"`
+	} `json:"result"`
 	ReadTime time.Time `json:"readTime"`
 	Error    *failure  `json:"error"`
 }
@@ -317,6 +363,9 @@ func (d *Database) read(ctx context.Context, method string, body any, each func(
 					return e.Error
 				}
 				one := cmp.Or(e.Found, e.Document)
+				if e.Result != nil {
+					one = &document{Fields: e.Result.Fields}
+				}
 				if one == nil {
 					continue
 				}

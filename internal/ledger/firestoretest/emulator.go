@@ -3,7 +3,6 @@ package firestoretest
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jitaccess/internal/porttest"
 )
 
 // where Debian's package google-cloud-cli-firestore-emulator has it.
@@ -26,10 +27,14 @@ var (
 	database atomic.Int64
 )
 
-// Main runs the tests of a package and ends the emulator after them.
-func Main(m *testing.M) {
+// Main runs the tests of a package, ends the emulator after them, and fails where after does.
+func Main(m *testing.M, after func() error) {
 	code := m.Run()
 	Stop()
+	if err := after(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
 	os.Exit(code)
 }
 
@@ -41,39 +46,38 @@ func Stop() {
 	}
 }
 
+// Installed is whether Google's emulator is. Where it is not, the run says NOT RUN.
+func Installed(t testing.TB) bool {
+	_, err := os.Stat(where)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
+	}
+	return err == nil
+}
+
 // Emulator is where Google's emulator of Firestore answers, which all tests of a process share,
-// and a database in it that nobody else has. Where it is not installed the test is skipped, and
-// the run says NOT RUN.
+// and a database in it that nobody else has. Where it is not installed the test is skipped.
 func Emulator(t testing.TB) (address, name string) {
 	t.Helper()
-	if _, err := os.Stat(where); err != nil {
-		fmt.Fprintln(os.Stderr, t.Name()+": NOT RUN, the emulator of Firestore is not installed")
-		t.Skip("NOT RUN: the emulator of Firestore is not installed (google-cloud-cli-firestore-emulator, Java 17)")
+	if !Installed(t) {
+		t.Skip("NOT RUN: the emulator of Firestore is not installed")
 	}
-	start.Do(func() { failed = begin() })
+	start.Do(func() { failed = begin(porttest.Free(t)) })
 	if failed != nil {
 		t.Fatalf("no emulator of Firestore: %v", failed)
 	}
 	return endpoint, fmt.Sprintf("test-%d", database.Add(1))
 }
 
-func begin() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		return err
-	}
+func begin(port string) (err error) {
 	process = exec.Command("java", "-Xmx512m", "-Duser.language=en", "-cp", filepath.Clean(where),
-		"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", fmt.Sprintf("--port=%d", port),
+		"com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start", "--host=127.0.0.1", "--port="+port,
 		"--database-mode=firestore-native")
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
 		return err
 	}
-	endpoint = fmt.Sprintf("http://127.0.0.1:%d", port)
+	endpoint = "http://127.0.0.1:" + port
 	for range 600 {
 		var answer *http.Response
 		if answer, err = http.Get(endpoint); err == nil {

@@ -339,7 +339,7 @@ func (d *Database) List(ctx context.Context, q ledger.Query) ([]ledger.Row, erro
 const aDay = int64(24 * time.Hour / time.Microsecond)
 
 // Count implements ledger.Home.
-func (d *Database) Count(ctx context.Context, q ledger.Query) ([]access.Count, error) {
+func (d *Database) Count(ctx context.Context, q ledger.Query) (counts []access.Count, whole bool, err error) {
 	q.AfterID = ""
 	states := q.States
 	if len(states) == 0 {
@@ -353,12 +353,13 @@ func (d *Database) Count(ctx context.Context, q ledger.Query) ([]access.Count, e
 		each = append(each, fmt.Sprintf("SELECT %s / %d, '%s', COUNT(*)%s GROUP BY 1", of.made, aDay, state, from))
 		args = append(args, values...)
 	}
-	return all(ctx, d, d.read, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) (c access.Count, err error) {
+	counts, err = all(ctx, d, d.read, strings.Join(each, " UNION ALL "), args, func(scan func(...any) error) (c access.Count, err error) {
 		var day number
 		err = scan(&day, &c.State, &c.Requests)
 		c.Day = moment(int64(day) * aDay)
 		return c, err
 	})
+	return counts, true, err
 }
 
 // columns are where it stands what lists go by.
