@@ -274,7 +274,7 @@ func TestAnUnreadableBindingIsNamedInTheLogAlone(t *testing.T) {
 	}
 	h, log := serve(t, c, nil)
 	page := do(h, request("GET", "/access/projects/acme-orders-prod")).Body.String()
-	if n := strings.Count(page, "Some eligibility on this project could not be read"); n != 1 {
+	if n := strings.Count(page, "Some eligibility here could not be read"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
 	for _, role := range []string{"roles/bigquery.admin", "roles/run.admin"} {
