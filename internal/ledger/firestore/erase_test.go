@@ -13,6 +13,7 @@ import (
 	"jitaccess/internal/access"
 	"jitaccess/internal/ledger"
 	"jitaccess/internal/ledger/firestore"
+	"jitaccess/internal/ledger/firestoretest"
 )
 
 func TestPeopleAreErasedAndTheChainStays(t *testing.T) {
@@ -339,5 +340,61 @@ func TestAnEntryHasOneName(t *testing.T) {
 	})(t, home)
 	if r, err := store(t, home, c).Open(t.Context(), denied); err != nil || r.State != access.Denied || r.Version != 3 {
 		t.Errorf("%v at version %d, %v", r.State, r.Version, err)
+	}
+}
+
+// meanwhile does something once, between what is read and what is written.
+type meanwhile struct{ do func() }
+
+func (m *meanwhile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if do := m.do; do != nil && strings.HasSuffix(r.URL.Path, ":commit") {
+		m.do = nil
+		do()
+	}
+	return seen.RoundTrip(r)
+}
+
+// Of two who do the same from the same, one has done it.
+func TestOfTwoOneIsWritten(t *testing.T) {
+	address, name := firestoretest.Emulator(t)
+	one, other := at(t, address, name), at(t, address, name)
+	put := func(before int) ledger.Write {
+		return ledger.Write{Before: before, Entry: ledger.Entry{Text: []byte("x")},
+			Row: ledger.Row{ID: pending, Version: before + 1, Principal: "ana@example.com", Made: time.Unix(1, 0), Summary: []byte("{}")}}
+	}
+	k := ledger.Kept{ID: "a message", Notice: []byte("{}"), Made: time.Unix(1, 0), Due: time.Unix(1, 0)}
+	if err := one.Keep(t.Context(), ledger.Note{Kind: "x", ID: "x"}, k); err != nil {
+		t.Fatal(err)
+	}
+	for what, do := range map[string]func(*firestore.Database) bool{
+		"who leases a message": func(d *firestore.Database) bool {
+			ok, err := d.Lease(t.Context(), k, "somebody")
+			return ok && err == nil
+		},
+		"who takes a lease": func(d *firestore.Database) bool {
+			ok, err := d.Hold(t.Context(), "name", fmt.Sprintf("%p", d), time.Hour)
+			return ok && err == nil
+		},
+	} {
+		first := do(one)
+		if second := do(other); !first || second {
+			t.Errorf("%s: %v and %v", what, first, second)
+		}
+	}
+	if err := other.Release(t.Context(), "name", fmt.Sprintf("%p", other)); err != nil {
+		t.Error(err)
+	}
+	if ok, err := other.Hold(t.Context(), "name", "a third", time.Hour); ok || err != nil {
+		t.Errorf("what another holds was given up: %v", err)
+	}
+	for before := range 2 {
+		one.Through(&meanwhile{func() {
+			if err := other.Put(t.Context(), put(before)); err != nil {
+				t.Error(err)
+			}
+		}})
+		if err := one.Put(t.Context(), put(before)); !errors.Is(err, ledger.ErrChanged) {
+			t.Errorf("version %d was written over: %v", before, err)
+		}
 	}
 }
