@@ -133,7 +133,7 @@ func (c *caller) made(s *cli.Service, made cli.Activation, as cli.Answer) error 
 	if c.watch && made.ID() != "" && slices.ContainsFunc(statesOf(made), cli.Open) {
 		c.warnings(made.Warnings)
 		if c.terminal(c.stderr) || !c.json {
-			fmt.Fprintf(c.stderr, "%s waits at %s\n", made.ID(), plain(made.ReviewURL))
+			fmt.Fprintf(c.stderr, "%s waits at %s\n", plain(made.ID()), plain(made.ReviewURL))
 		}
 		return c.await(s, target{id: made.ID(), ref: referenceIn(made.ReviewURL)})
 	}
@@ -190,7 +190,7 @@ func (c *caller) activation(a cli.Activation) {
 		} else if e.StartTime != 0 && e.EndTime > e.StartTime && cli.Open(e.Status) {
 			window = ", for " + (time.Duration(e.EndTime-e.StartTime) * time.Second).String()
 		}
-		c.fact("access", fmt.Sprintf("%s on %s: %s%s", cmp.Or(e.Name, e.ID), shortResource(resourceOf(e.ID, e.ProjectID)), stateWord(e.Status), window))
+		c.fact("access", fmt.Sprintf("%s on %s: %s%s", cmp.Or(e.Name, e.ID), shortResource(resourceOf(e)), stateWord(e.Status), window))
 	}
 	c.fact("reason", a.Justification)
 	if slices.ContainsFunc(statesOf(a), cli.Open) {
@@ -206,11 +206,11 @@ func (c *caller) activation(a cli.Activation) {
 
 // resourceOf is what access is to, as a path. Of what kind it is stands in the id of a role, and not in projectId,
 // which is all that some answers of 1.x have.
-func resourceOf(id, project string) string {
-	if parsed, err := access.ParseEntitlementID(id); err == nil {
-		return string(parsed.Resource)
+func resourceOf(e cli.Activated) string {
+	if id, err := access.ParseEntitlementID(e.ID); err == nil {
+		return string(id.Resource)
 	}
-	return "projects/" + project
+	return "projects/" + e.ProjectID
 }
 
 // shortResource is how a resource is called in a command: a project by its id, all else by its path.
@@ -301,16 +301,35 @@ func (c *caller) approve(args []string) error {
 	}
 	if shown.Signing != nil {
 		return ended(exitRefused, "this is approved by a passkey, which takes a browser: %s",
-			cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID()))
+			plain(cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID())))
 	}
 	if c.terminal(c.stdin) && !c.yes {
-		c.activation(shown)
+		if err := c.shownToApprove(s, t, shown); err != nil {
+			return err
+		}
 		if yes, err := c.confirmed("Approve it?"); err != nil || !yes {
 			return cmp.Or(err, ended(exitFailure, "nothing was decided"))
 		}
 	}
 	said, as, err := s.Approve(c.ctx, t.decides(), c.minutes())
 	return c.decided(said, as, err)
+}
+
+// shownToApprove prints what somebody is asked about, or fails where that is not known. What an application asks for has
+// no roles, and is told where it is remembered.
+func (c *caller) shownToApprove(s *cli.Service, t target, a cli.Activation) error {
+	unnamed := func(e cli.Activated) bool { return e.ID == "" && e.Name == "" }
+	if a.Beneficiary.Email != "" && len(a.Entitlements) > 0 && !slices.ContainsFunc(a.Entitlements, unnamed) {
+		c.activation(a)
+		return nil
+	}
+	q, _, err := s.Request(c.ctx, t.decides())
+	if err != nil || q.Beneficiary.Email == "" || whatOf(q) == "" {
+		return ended(exitFailure, "the service does not say what would be approved, and nothing was decided; look at its page: %s/requests/%s",
+			s.Origin, plain(url.PathEscape(t.decides())))
+	}
+	c.remembered(q)
+	return nil
 }
 
 func (c *caller) decided(said cli.Activation, as cli.Answer, err error) error {
@@ -360,7 +379,7 @@ func (c *caller) end(args []string) error {
 			return err
 		}
 		if t.id = shown.ID(); len(shown.Entitlements) > 0 {
-			resource = resourceOf(shown.Entitlements[0].ID, shown.Entitlements[0].ProjectID)
+			resource = resourceOf(shown.Entitlements[0])
 		}
 	default:
 		known, _, err := s.Request(c.ctx, t.id)
@@ -549,10 +568,21 @@ func (c *caller) shown(q cli.Request, as cli.Answer) error {
 	if c.json {
 		return c.answered(as)
 	}
+	c.remembered(q)
+	return nil
+}
+
+// remembered prints a request as it is remembered.
+func (c *caller) remembered(q cli.Request) {
 	c.fact("request", q.ActivationID)
 	c.fact("state", q.State)
 	c.fact("for", q.Beneficiary.Email)
 	c.fact("access", fmt.Sprintf("%s on %s", whatOf(q), shortResource(q.Resource)))
+	if q.Asking != nil {
+		for _, d := range q.Asking.Data {
+			c.fact("data", d.Label+": "+d.Value)
+		}
+	}
 	c.fact("reason", q.Justification)
 	if cli.Open(q.State) {
 		c.fact("asked", strings.Join(q.Reviewers, ", "))
@@ -565,7 +595,6 @@ func (c *caller) shown(q cli.Request, as cli.Answer) error {
 		by := cmp.Or(e.By, e.Application)
 		c.fact(c.stamp(e.At), strings.TrimSpace(strings.Join([]string{e.Action, by, e.Comment, e.Error}, " ")))
 	}
-	return nil
 }
 
 // await waits until a request is decided, and prints it. What passes by itself, such as a service that

@@ -42,14 +42,17 @@ type Activation struct {
 	Reviewers     []User
 	IsReviewer    bool
 	Justification string
-	Entitlements  []struct {
-		ActivationID, ProjectID, ID, Name, Status string
-		StartTime, EndTime                        int64
-	}
-	ReviewURL string
-	Warnings  []string
+	Entitlements  []Activated
+	ReviewURL     string
+	Warnings      []string
 	// Signing is there where an approval has to be signed with a passkey.
 	Signing *struct{}
+}
+
+// Activated is a role of a request.
+type Activated struct {
+	ActivationID, ProjectID, ID, Name, Status string
+	StartTime, EndTime                        int64
 }
 
 // ID is that of the request; empty where the service does not say.
@@ -71,10 +74,16 @@ type Request struct {
 	Minutes                   int
 	Created, Expires          string
 	StartTime, EndTime        string
-	Asking                    *struct{ Application, Title string }
+	Asking                    *Asking
 	Version                   int
 	Events                    []struct{ Action, At, By, Application, Comment, Error string }
 	Warnings                  []string
+}
+
+// Asking is what an application asks for.
+type Asking struct {
+	Application, Title string
+	Data               []struct{ Label, Value string }
 }
 
 // Requests are a page of a list.
