@@ -83,8 +83,8 @@ func clientCommands() []clientCommand {
 	return []clientCommand{
 		{"login", "URL", "sign in at a service, for the commands below", 1, 1, (*caller).loginOptions, (*caller).login},
 		{"logout", "", "forget the token that login has kept", 0, 0, nil, (*caller).logout},
-		{"roles", "[PROJECT]", "what you may ask for", 0, 1, (*caller).jsonOption, (*caller).roles},
-		{"request", "PROJECT ROLE...", "ask for access", 2, 100, (*caller).requestOptions, (*caller).request},
+		{"roles", "[PROJECT]", "what you may ask for, on a project or folders/NUMBER", 0, 1, (*caller).jsonOption, (*caller).roles},
+		{"request", "PROJECT ROLE...", "ask for access to a project, or to folders/NUMBER", 2, 100, (*caller).requestOptions, (*caller).request},
 		{"approve", "REQUEST", "approve somebody's request, by its number or link", 1, 1, (*caller).approveOptions, (*caller).approve},
 		{"deny", "REQUEST", "refuse somebody's request", 1, 1, (*caller).denyOptions, (*caller).deny},
 		{"status", "[REQUEST]", "what becomes of a request, or of all of yours", 0, 1, (*caller).statusOptions, (*caller).status},
@@ -203,7 +203,7 @@ func withNextStep(err error) error {
 	case refused && r.SignedOut():
 		return fmt.Errorf("%w\nlog in again: jitaccess login URL", err)
 	}
-	if u, lost := errors.AsType[*cli.Unreachable](err); lost {
+	if u, lost := errors.AsType[*cli.Unreachable](err); lost && u.MayHaveHappened {
 		return fmt.Errorf("%w\nit is not known whether it has happened; see with: jitaccess status, or try again later", u)
 	}
 	return err
@@ -215,11 +215,16 @@ func wrong(format string, args ...any) error { return ended(exitUsage, format, a
 // store is where the token is kept.
 func (c *caller) store() (cli.Store, error) {
 	folder := c.env("XDG_CONFIG_HOME")
-	if folder == "" {
+	switch {
+	case folder == "":
 		var err error
 		if folder, err = os.UserConfigDir(); err != nil {
 			return cli.Store{}, err
 		}
+	case !filepath.IsAbs(folder):
+		// Such a path counts for none (https://specifications.freedesktop.org/basedir-spec/latest/). It is said, for a token
+		// that is looked for elsewhere in silence is a log-in that seems lost.
+		return cli.Store{}, wrong("XDG_CONFIG_HOME is %q, and has to be an absolute path", folder)
 	}
 	return cli.Store{Path: filepath.Join(folder, "jitaccess", "token.json")}, nil
 }

@@ -365,6 +365,9 @@ func TestBadCommandLines(t *testing.T) {
 	p.fails(exitUsage, "not defined", "login", "--secret", origin)
 	p.fails(exitFailure, "nobody in the sandbox is mallory@example.com", "login", origin, "--as", "mallory@example.com")
 	p.fails(exitFailure, "cannot be reached", "login", "http://127.0.0.1:1")
+	if _, _, said := p.types("login", "http://127.0.0.1:1"); strings.Contains(said, "not known whether") {
+		t.Errorf("nothing can have happened: %s", said)
+	}
 	if _, err := os.Stat(p.tokenFile()); err == nil {
 		t.Error("a token is kept of a log-in that failed")
 	}
@@ -377,6 +380,11 @@ func TestBadCommandLines(t *testing.T) {
 	p.fails(exitUsage, "", "request", "shop-orders-prod", "cloudsql.admin", "--for", "20m")
 	p.fails(exitRefused, "jitaccess roles shop-orders-prod", "request", "shop-orders-prod", "owner", "--reason", "INC-1")
 	p.fails(exitUsage, "", "status", "jit-nothing")
+	home := p.home
+	p.home = "relative"
+	p.fails(exitUsage, "XDG_CONFIG_HOME", "roles")
+	p.fails(exitUsage, "XDG_CONFIG_HOME", "login", origin)
+	p.home = home
 	p.ahead = 1000 * time.Hour
 	if err := os.Chmod(p.tokenFile(), 0o644); err != nil {
 		t.Fatal(err)

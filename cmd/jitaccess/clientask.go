@@ -70,7 +70,7 @@ func (c *caller) ask([]string) error {
 				return c.answered(as)
 			}
 			fmt.Fprintf(c.stderr, "%s waits at %s\n", plain(said.ID), plain(said.URL))
-			_, err := fmt.Fprintln(c.stdout, said.ID)
+			_, err := fmt.Fprintln(c.stdout, plain(said.ID))
 			return err
 		}
 		if said.Status == "pending" {
@@ -100,7 +100,7 @@ func (c *caller) ask([]string) error {
 		if c.json {
 			err = c.answered(as)
 		} else if said.Status == "approved" {
-			_, err = fmt.Fprintln(c.stdout, said.AccessToken)
+			_, err = fmt.Fprintln(c.stdout, plain(said.AccessToken))
 		}
 		if err != nil || said.Status == "approved" {
 			return err

@@ -12,28 +12,29 @@ import (
 	"strings"
 	"time"
 
+	"jitaccess/internal/access"
 	cli "jitaccess/internal/client"
 )
 
 // noLedger is the word with which the service says that it remembers nothing.
 const noLedger = "no-ledger"
 
-// roles prints what the caller may ask for, on one project or all.
+// roles prints what the caller may ask for, on one project or other resource, or all.
 func (c *caller) roles(args []string) error {
 	s, err := c.service()
 	if err != nil {
 		return err
 	}
-	projects := args
+	resources := args
 	var warnings []string
-	if len(projects) == 0 {
-		if projects, warnings, err = s.Projects(c.ctx); err != nil {
+	if len(resources) == 0 {
+		if resources, warnings, err = s.Resources(c.ctx); err != nil {
 			return err
 		}
 	}
 	var rows [][]string
 	var all []any
-	for _, project := range projects {
+	for _, project := range resources {
 		said, as, err := s.Roles(c.ctx, project)
 		if err != nil {
 			return err
@@ -58,7 +59,7 @@ func (c *caller) roles(args []string) error {
 		return c.answeredAs(map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...)})
 	}
 	c.warnings(warnings)
-	return c.table([]string{"PROJECT", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)
+	return c.table([]string{"ON", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)
 }
 
 // shortRole is how a role is called in a command: by its name, unless several differ in a condition alone.
@@ -132,7 +133,7 @@ func (c *caller) made(s *cli.Service, made cli.Activation, as cli.Answer) error 
 	if c.watch && made.ID() != "" && slices.ContainsFunc(statesOf(made), cli.Open) {
 		c.warnings(made.Warnings)
 		if c.terminal(c.stderr) || !c.json {
-			fmt.Fprintf(c.stderr, "%s waits at %s\n", made.ID(), plain(made.ReviewURL))
+			fmt.Fprintf(c.stderr, "%s waits at %s\n", plain(made.ID()), plain(made.ReviewURL))
 		}
 		return c.await(s, target{id: made.ID(), ref: referenceIn(made.ReviewURL)})
 	}
@@ -189,7 +190,7 @@ func (c *caller) activation(a cli.Activation) {
 		} else if e.StartTime != 0 && e.EndTime > e.StartTime && cli.Open(e.Status) {
 			window = ", for " + (time.Duration(e.EndTime-e.StartTime) * time.Second).String()
 		}
-		c.fact("access", fmt.Sprintf("%s on %s: %s%s", cmp.Or(e.Name, e.ID), e.ProjectID, stateWord(e.Status), window))
+		c.fact("access", fmt.Sprintf("%s on %s: %s%s", cmp.Or(e.Name, e.ID), shortResource(resourceOf(e)), stateWord(e.Status), window))
 	}
 	c.fact("reason", a.Justification)
 	if slices.ContainsFunc(statesOf(a), cli.Open) {
@@ -201,6 +202,26 @@ func (c *caller) activation(a cli.Activation) {
 	}
 	c.fact("link", a.ReviewURL)
 	c.warnings(a.Warnings)
+}
+
+// resourceOf is what access is to, as a path. Of what kind it is stands in the id of a role, and not in projectId,
+// which is all that some answers of 1.x have.
+func resourceOf(e cli.Activated) string {
+	if id, err := access.ParseEntitlementID(e.ID); err == nil {
+		return string(id.Resource)
+	}
+	return "projects/" + e.ProjectID
+}
+
+// shortResource is how a resource is called in a command: a project by its id, all else by its path.
+func shortResource(path string) string { return strings.TrimPrefix(path, "projects/") }
+
+// resourceNamed is the path of a resource as somebody calls it in a command.
+func resourceNamed(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return "projects/" + name
 }
 
 // stateWord is one of a state's two spellings for both.
@@ -280,16 +301,35 @@ func (c *caller) approve(args []string) error {
 	}
 	if shown.Signing != nil {
 		return ended(exitRefused, "this is approved by a passkey, which takes a browser: %s",
-			cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID()))
+			plain(cmp.Or(shown.ReviewURL, string(s.Origin)+"/requests/"+shown.ID())))
 	}
 	if c.terminal(c.stdin) && !c.yes {
-		c.activation(shown)
+		if err := c.shownToApprove(s, t, shown); err != nil {
+			return err
+		}
 		if yes, err := c.confirmed("Approve it?"); err != nil || !yes {
 			return cmp.Or(err, ended(exitFailure, "nothing was decided"))
 		}
 	}
 	said, as, err := s.Approve(c.ctx, t.decides(), c.minutes())
 	return c.decided(said, as, err)
+}
+
+// shownToApprove prints what somebody is asked about, or fails where that is not known. What an application asks for has
+// no roles, and is told where it is remembered.
+func (c *caller) shownToApprove(s *cli.Service, t target, a cli.Activation) error {
+	unnamed := func(e cli.Activated) bool { return e.ID == "" && e.Name == "" }
+	if a.Beneficiary.Email != "" && len(a.Entitlements) > 0 && !slices.ContainsFunc(a.Entitlements, unnamed) {
+		c.activation(a)
+		return nil
+	}
+	q, _, err := s.Request(c.ctx, t.decides())
+	if err != nil || q.Beneficiary.Email == "" || whatOf(q) == "" {
+		return ended(exitFailure, "the service does not say what would be approved, and nothing was decided; look at its page: %s/requests/%s",
+			s.Origin, plain(url.PathEscape(t.decides())))
+	}
+	c.remembered(q)
+	return nil
 }
 
 func (c *caller) decided(said cli.Activation, as cli.Answer, err error) error {
@@ -319,7 +359,7 @@ func (c *caller) deny(args []string) error {
 
 func (c *caller) endOptions() {
 	c.jsonOption()
-	c.flags.StringVar(&c.project, "project", "", "on which `project` it is, where the service has no memory and cannot say")
+	c.flags.StringVar(&c.project, "project", "", "on which `project`, or folders/NUMBER, it is, where the service has no memory and cannot say")
 	c.flags.StringVar(&c.person, "person", "", "of whom, for administrators: an `address`")
 }
 
@@ -332,14 +372,14 @@ func (c *caller) end(args []string) error {
 	resource := ""
 	switch {
 	case c.project != "":
-		resource = "projects/" + c.project
+		resource = resourceNamed(c.project)
 	case t.ref != "":
 		shown, _, err := s.Show(c.ctx, t.ref)
 		if err != nil {
 			return err
 		}
 		if t.id = shown.ID(); len(shown.Entitlements) > 0 {
-			resource = "projects/" + shown.Entitlements[0].ProjectID
+			resource = resourceOf(shown.Entitlements[0])
 		}
 	default:
 		known, _, err := s.Request(c.ctx, t.id)
@@ -434,8 +474,7 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	var rows [][]string
 	for _, q := range said.Requests {
 		rows = append(rows, []string{q.ActivationID, q.State, q.Beneficiary.Email, whatOf(q),
-			strings.TrimPrefix(q.Resource, "projects/"), c.stamp(q.Created),
-			c.stamp(q.EndTime), q.Justification})
+			shortResource(q.Resource), c.stamp(q.Created), c.stamp(q.EndTime), q.Justification})
 	}
 	if err := c.table([]string{"REQUEST", "STATE", "FOR", "WHAT", "ON", "MADE", "UNTIL", "REASON"}, rows); err != nil {
 		return err
@@ -529,10 +568,21 @@ func (c *caller) shown(q cli.Request, as cli.Answer) error {
 	if c.json {
 		return c.answered(as)
 	}
+	c.remembered(q)
+	return nil
+}
+
+// remembered prints a request as it is remembered.
+func (c *caller) remembered(q cli.Request) {
 	c.fact("request", q.ActivationID)
 	c.fact("state", q.State)
 	c.fact("for", q.Beneficiary.Email)
-	c.fact("access", fmt.Sprintf("%s on %s", whatOf(q), strings.TrimPrefix(q.Resource, "projects/")))
+	c.fact("access", fmt.Sprintf("%s on %s", whatOf(q), shortResource(q.Resource)))
+	if q.Asking != nil {
+		for _, d := range q.Asking.Data {
+			c.fact("data", d.Label+": "+d.Value)
+		}
+	}
 	c.fact("reason", q.Justification)
 	if cli.Open(q.State) {
 		c.fact("asked", strings.Join(q.Reviewers, ", "))
@@ -545,7 +595,6 @@ func (c *caller) shown(q cli.Request, as cli.Answer) error {
 		by := cmp.Or(e.By, e.Application)
 		c.fact(c.stamp(e.At), strings.TrimSpace(strings.Join([]string{e.Action, by, e.Comment, e.Error}, " ")))
 	}
-	return nil
 }
 
 // await waits until a request is decided, and prints it. What passes by itself, such as a service that

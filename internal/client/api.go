@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -28,7 +29,7 @@ type Role struct {
 // Alone is whether nobody has to agree.
 func (r Role) Alone() bool { return r.ActivationType != "MPA" }
 
-// Roles are those of one project.
+// Roles are those on one project or other resource.
 type Roles struct {
 	Entitlements []Role
 	Refused      []struct{ ID, Name, Message string }
@@ -41,14 +42,17 @@ type Activation struct {
 	Reviewers     []User
 	IsReviewer    bool
 	Justification string
-	Entitlements  []struct {
-		ActivationID, ProjectID, ID, Name, Status string
-		StartTime, EndTime                        int64
-	}
-	ReviewURL string
-	Warnings  []string
+	Entitlements  []Activated
+	ReviewURL     string
+	Warnings      []string
 	// Signing is there where an approval has to be signed with a passkey.
 	Signing *struct{}
+}
+
+// Activated is a role of a request.
+type Activated struct {
+	ActivationID, ProjectID, ID, Name, Status string
+	StartTime, EndTime                        int64
 }
 
 // ID is that of the request; empty where the service does not say.
@@ -70,10 +74,16 @@ type Request struct {
 	Minutes                   int
 	Created, Expires          string
 	StartTime, EndTime        string
-	Asking                    *struct{ Application, Title string }
+	Asking                    *Asking
 	Version                   int
 	Events                    []struct{ Action, At, By, Application, Comment, Error string }
 	Warnings                  []string
+}
+
+// Asking is what an application asks for.
+type Asking struct {
+	Application, Title string
+	Data               []struct{ Label, Value string }
 }
 
 // Requests are a page of a list.
@@ -97,20 +107,21 @@ func (s *Service) DefaultMinutes(ctx context.Context) (int, error) {
 	return said.DefaultActivationTimeout, err
 }
 
-// Projects are those that the caller may see.
-func (s *Service) Projects(ctx context.Context) (projects, warnings []string, err error) {
-	var said struct{ Projects, Warnings []string }
+// Resources are those that the caller may see: projects by their ids, and others by their paths.
+func (s *Service) Resources(ctx context.Context) (on, warnings []string, err error) {
+	var said struct{ Projects, Others, Warnings []string }
 	_, err = s.call(ctx, request{path: "/api/projects"}, &said)
-	return said.Projects, said.Warnings, err
+	return slices.Concat(said.Projects, said.Others), said.Warnings, err
 }
 
-func ofProject(project, what string) string {
-	return "/api/projects/" + url.PathEscape(project) + "/" + what
+// ofProject is a route below a project, by its id, or below another resource, by its path.
+func ofProject(on, what string) string {
+	return "/api/projects/" + url.PathEscape(on) + "/" + what
 }
 
-// Roles are what the caller may ask for on a project.
-func (s *Service) Roles(ctx context.Context, project string) (said Roles, as Answer, err error) {
-	as, err = s.call(ctx, request{path: ofProject(project, "roles")}, &said)
+// Roles are what the caller may ask for on a project or another resource.
+func (s *Service) Roles(ctx context.Context, on string) (said Roles, as Answer, err error) {
+	as, err = s.call(ctx, request{path: ofProject(on, "roles")}, &said)
 	return said, as, err
 }
 

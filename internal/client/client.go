@@ -13,8 +13,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"jitaccess/internal/loopback"
@@ -91,11 +93,12 @@ func (r *Refusal) SignedOut() bool {
 	return r.Status == http.StatusUnauthorized || r.ByFront() && r.Status >= 300 && r.Status < 400
 }
 
-// Unreachable is that there was no answer, or none that could be read to its end. Whether what was asked
-// for has happened is not known then.
+// Unreachable is that there was no answer, or none that could be read to its end.
 type Unreachable struct {
 	Origin Origin
 	Err    error
+	// MayHaveHappened is that something was sent that changes something: whether it has is not known then.
+	MayHaveHappened bool
 }
 
 func (u *Unreachable) Error() string { return fmt.Sprintf("%s cannot be reached: %v", u.Origin, u.Err) }
@@ -114,6 +117,9 @@ type request struct {
 	header http.Header
 }
 
+// changes is whether something happens by a call.
+func (q request) changes() bool { return q.method != "" && q.method != http.MethodGet }
+
 // call asks the JSON interface, reads the answer into a value, unless that is nil, and returns it
 // as it came. Nothing is sent again by itself: most calls change something.
 func (s *Service) call(ctx context.Context, q request, into any) (Answer, error) {
@@ -124,7 +130,7 @@ func (s *Service) call(ctx context.Context, q request, into any) (Answer, error)
 	defer response.Body.Close()
 	text, err := io.ReadAll(outbound.Bound(response.Body, maxAnswer))
 	if err != nil {
-		return nil, &Unreachable{s.Origin, err}
+		return nil, &Unreachable{s.Origin, err, q.changes()}
 	}
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isJSON := media == "application/json" || media == "application/problem+json"
@@ -168,10 +174,12 @@ func (s *Service) send(ctx context.Context, q request) (*http.Response, error) {
 	for name, values := range q.header {
 		r.Header[name] = values
 	}
+	var connected atomic.Bool // without which nothing was sent
+	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}))
 	response, err := outbound.Client("jitaccess", s.Transport).Do(r)
 	if err != nil {
 		cancel()
-		return nil, &Unreachable{s.Origin, outbound.WithoutAddress(err)}
+		return nil, &Unreachable{s.Origin, outbound.WithoutAddress(err), connected.Load() && q.changes()}
 	}
 	response.Body = ending{response.Body, cancel}
 	return response, nil
@@ -193,6 +201,9 @@ func refusalOf(response *http.Response, text []byte, isJSON bool) *Refusal {
 	if isJSON && json.Unmarshal(text, &said) != nil {
 		said.Code = ""
 	}
-	return &Refusal{Status: response.StatusCode, Message: cmp.Or(said.Message, said.Detail), Code: said.Code, Incident: said.Incident,
-		Field: said.Field, header: response.Header}
+	return &Refusal{Status: response.StatusCode, Message: oneLine(cmp.Or(said.Message, said.Detail)), Code: said.Code,
+		Incident: oneLine(said.Incident), Field: said.Field, header: response.Header}
 }
+
+// oneLine is a text of the service's without line breaks, behind which it could speak as this program does.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

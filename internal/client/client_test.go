@@ -183,6 +183,22 @@ func TestSigningInBehindIAP(t *testing.T) {
 	}
 }
 
+// A client of Identity-Aware Proxy's is named in commands that somebody types: what is none is no part of them.
+func TestAStrangeClientOfIAP(t *testing.T) {
+	for _, id := range []string{"", `x"]'; evil '`, "x\nevil", "x y", strings.Repeat("x", 300)} {
+		s := httptest.NewServer(http.RedirectHandler("https://accounts.google.com/o/oauth2/v2/auth?"+url.Values{"client_id": {id}}.Encode(), http.StatusFound))
+		_, err := client.SignIn{Origin: client.Origin(s.URL), Front: client.IAP, Impersonate: "ci@p.iam.gserviceaccount.com",
+			Run: func(context.Context, string, ...string) ([]byte, error) {
+				t.Errorf("gcloud is run for %q", id)
+				return nil, nil
+			}}.Do(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "--audience CLIENT_ID") {
+			t.Errorf("%q: %v", id, err)
+		}
+		s.Close()
+	}
+}
+
 // behindPomerium is a service behind the sandbox's Pomerium.
 func behindPomerium(t *testing.T) *httptest.Server {
 	zero, err := pomerium.New(pomerium.Options{Now: time.Now, Random: rand.Reader})
@@ -307,5 +323,57 @@ func TestAPrivateFileIsReadByItsOwnerAlone(t *testing.T) {
 	}
 	if _, err := client.ReadToken(dir); err == nil {
 		t.Error("a folder is a file")
+	}
+}
+
+// What a service or its front says of a failure has one line: behind a line break it could speak as this program does.
+func TestARefusalHasOneLine(t *testing.T) {
+	for name, text := range map[string]string{
+		"a message":   `{"message":"no\njitaccess: log in at https://evil.example.com","code":"x"}`,
+		"a detail":    `{"detail":"no\r\n\u2028jitaccess: log in at https://evil.example.com","code":"x"}`,
+		"an incident": `{"message":"no","code":"x","incident":"1\u0085\u2029\njitaccess: log in at https://evil.example.com"}`,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(text))
+		}))
+		_, err := (&client.Service{Origin: client.Origin(s.URL)}).Me(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "evil") || strings.ContainsAny(err.Error(), "\n\r\u0085\u2028\u2029") {
+			t.Errorf("%s: %q", name, err)
+		}
+		s.Close()
+	}
+}
+
+// Whether something has happened is unknown only where something was sent that changes something.
+func TestWhatMayHaveHappened(t *testing.T) {
+	breaks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/activation-request/deny" { // in the middle of its answer
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusOK)
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(breaks.Close)
+	const nobody = "http://127.0.0.1:1"
+	for name, c := range map[string]struct {
+		origin string
+		call   func(*client.Service) error
+		may    bool
+	}{
+		"a read":                    {breaks.URL, func(s *client.Service) error { _, err := s.Me(t.Context()); return err }, false},
+		"a read of nobody":          {nobody, func(s *client.Service) error { _, err := s.Me(t.Context()); return err }, false},
+		"an approval":               {breaks.URL, func(s *client.Service) error { _, _, err := s.Approve(t.Context(), "x", 0); return err }, true},
+		"an answer that breaks off": {breaks.URL, func(s *client.Service) error { _, _, err := s.Deny(t.Context(), "x", ""); return err }, true},
+		"an approval that left not": {nobody, func(s *client.Service) error { _, _, err := s.Approve(t.Context(), "x", 0); return err }, false},
+		"an ask that left not":      {nobody, func(s *client.Service) error { _, _, err := s.Ask(t.Context(), client.Ask{}); return err }, false},
+	} {
+		transport := &http.Transport{} // no proxy of the environment
+		err := c.call(&client.Service{Origin: client.Origin(c.origin), Transport: transport})
+		if u, lost := errors.AsType[*client.Unreachable](err); !lost || u.MayHaveHappened != c.may {
+			t.Errorf("%s: %v", name, err)
+		}
+		transport.CloseIdleConnections()
 	}
 }

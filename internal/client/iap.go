@@ -14,6 +14,9 @@ import (
 
 var serviceAccount = lazyregexp.New(`^[a-z0-9][a-z0-9-]*@[a-z0-9.:-]+\.gserviceaccount\.com$`)
 
+// oauthClient guards commands that are said for somebody to type.
+var oauthClient = lazyregexp.New(`^[A-Za-z0-9._-]{1,200}$`)
+
 // byGcloud has Google's command line make an identity token. Of a person that is one for gcloud's own
 // OAuth client, since theirs cannot be made for another; of a service account for the client that IAP
 // takes (https://cloud.google.com/sdk/gcloud/reference/auth/print-identity-token).
@@ -49,7 +52,7 @@ func (s SignIn) clientOfIAP(ctx context.Context) (string, error) {
 	}
 	response.Body.Close()
 	location, err := url.Parse(response.Header.Get("Location"))
-	if err != nil || location.Hostname() != "accounts.google.com" || location.Query().Get("client_id") == "" {
+	if err != nil || location.Hostname() != "accounts.google.com" || !oauthClient().MatchString(location.Query().Get("client_id")) {
 		return "", fmt.Errorf("%s does not say which OAuth client it takes tokens for (it answered %d): name it with --audience CLIENT_ID",
 			s.Origin, response.StatusCode)
 	}

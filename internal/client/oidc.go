@@ -61,6 +61,9 @@ func (s SignIn) byOwnLogin(ctx context.Context) (Token, error) {
 	if r, refused := errors.AsType[*Refusal](err); refused && r.Status == http.StatusBadRequest {
 		return Token{}, fmt.Errorf("%w; a code is good once and for a minute: begin again", r)
 	}
+	if u, lost := errors.AsType[*Unreachable](err); lost {
+		u.MayHaveHappened = false // a token that has not arrived opens nothing to anybody
+	}
 	if err != nil {
 		return Token{}, err
 	}

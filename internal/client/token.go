@@ -131,7 +131,7 @@ func ReadPrivate(path string) ([]byte, error) {
 	case about.Size() > maxToken:
 		return nil, fmt.Errorf("%s has more than %d bytes, longer than a secret is", path, maxToken)
 	}
-	if err := private(about); err != nil {
+	if err := private(about, os.Getuid()); err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return io.ReadAll(io.LimitReader(file, maxToken))

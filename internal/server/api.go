@@ -34,6 +34,8 @@ type apiPolicy struct {
 
 type apiProjects struct {
 	Projects []string `json:"projects"`
+	// Others are paths of what is no project; left out where there are none: JIT Access 1.x had no such field.
+	Others []access.Resource `json:"others,omitempty"`
 	// Warnings are left out when there are none: JIT Access 1.x had no such field.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -128,11 +130,14 @@ func (s *server) apiProjects(r *http.Request) (any, error) {
 	for _, info := range resources {
 		if id, ok := info.Resource.ProjectID(); ok {
 			a.Projects = append(a.Projects, id)
+		} else {
+			a.Others = append(a.Others, info.Resource)
 		}
 	}
 	slices.Sort(a.Projects)
-	a.Projects = slices.Compact(a.Projects)
-	s.logListed(r, len(a.Projects))
+	slices.Sort(a.Others)
+	a.Projects, a.Others = slices.Compact(a.Projects), slices.Compact(a.Others)
+	s.logListed(r, len(a.Projects)+len(a.Others))
 	return a, nil
 }
 

@@ -197,8 +197,8 @@ func writeStorybook(t *testing.T, names []string) {
 	writeFile(t, filepath.Join(*storybookFolder, "index.html"), []byte(list.String()))
 }
 
-// The list of projects has the shape of JIT Access 1.x, and says what it may lack only
-// when there is something.
+// The list of projects has the shape of JIT Access 1.x, and says what else there is, and what it may
+// lack, only when there is something.
 func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
 	c := newCanned(t)
 	h, _ := serve(t, c, nil)
@@ -207,9 +207,10 @@ func TestListOfProjectsSaysWhatItMayLack(t *testing.T) {
 	if got := list(); got != "{"+projects+"}" {
 		t.Errorf("got %s", got)
 	}
-	c.State.Resources = append(c.State.Resources, access.ResourceInfo{Resource: "rooms/lab"})
+	c.State.Resources = append(c.State.Resources, access.ResourceInfo{Resource: "rooms/lab"},
+		access.ResourceInfo{Resource: "folders/77"}, access.ResourceInfo{Resource: "folders/77"})
 	c.Unlisted = []*access.Error{storybook.Warn(access.CodeUpstreamTimeout, access.Args{"service": "Rooms"})}
-	if got := list(); got != "{"+projects+`,"warnings":["Rooms did not answer in time."]}` {
+	if got := list(); got != "{"+projects+`,"others":["folders/77","rooms/lab"],"warnings":["Rooms did not answer in time."]}` {
 		t.Errorf("got %s", got)
 	}
 }
