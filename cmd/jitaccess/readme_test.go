@@ -74,3 +74,35 @@ func TestTheReadmesTourNamesControlsThatExist(t *testing.T) {
 		t.Errorf("only %d controls", len(named))
 	}
 }
+
+// The list of documents is one: two that were merged say everything twice.
+func TestTheReadmeListsEachDocumentOnce(t *testing.T) {
+	_, list, found := strings.Cut(document(t, "../README.md"), "\n## Run it for real\n")
+	if !found {
+		t.Fatal("there is no list of documents")
+	}
+	listed := map[string]bool{}
+	for _, link := range regexp.MustCompile(`\]\((docs/[^)]+)\)`).FindAllStringSubmatch(list, -1) {
+		if listed[link[1]] {
+			t.Errorf("%s is listed twice", link[1])
+		}
+		listed[link[1]] = true
+	}
+	if len(listed) < 20 {
+		t.Errorf("only %d documents", len(listed))
+	}
+}
+
+// Of two assignments of one variable the later holds, and what the earlier one names is not there.
+func TestTheMakefileSetsEachVariableOnce(t *testing.T) {
+	set := map[string]bool{}
+	for _, assignment := range regexp.MustCompile(`(?m)^([A-Z_]+) :?=`).FindAllStringSubmatch(document(t, "../Makefile"), -1) {
+		if set[assignment[1]] {
+			t.Errorf("%s is set twice", assignment[1])
+		}
+		set[assignment[1]] = true
+	}
+	if !set["PACKAGES"] {
+		t.Error("PACKAGES is not set")
+	}
+}

@@ -122,8 +122,8 @@ func (c *Config) idle(section, name string) string {
 		{strings.HasPrefix(name, "POMERIUM_") && !c.Pomerium.Used(), "Pomerium Zero is not used"},
 		{section == titleOf[Traces]() && name != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" && c.Traces.Endpoint == "",
 			"without OTEL_EXPORTER_OTLP_ENDPOINT nothing is traced"},
-		{section == titleOf[Traces]() && !c.Traces.Used() && name != "OTEL_SDK_DISABLED" && name != "OTEL_TRACES_EXPORTER",
-			"OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says that nothing is traced"},
+		{section == titleOf[Traces]() && c.Traces.Endpoint != "" && !c.Traces.Used() && name != "OTEL_SDK_DISABLED" &&
+			name != "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says that nothing is traced"},
 		{name == "SLACK_CHANNEL" && c.Chats.SlackToken.IsZero(), "SLACK_TOKEN is not set"},
 	} {
 		if each.so {

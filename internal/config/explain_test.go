@@ -49,6 +49,7 @@ func TestExplainSaysWhatHoldsAndWhy(t *testing.T) {
 		"activation_timeout": "3", "ACTIVATION_TIMEOUT": "1"}
 	pomerium := map[string]string{"API_USER_TOKEN": "t", "ORGANIZATION_ID": "o", "CLUSTER_ID": "c",
 		"JWKS_ENDPOINT": "https://a.example.com/.well-known/pomerium/jwks.json", "ADMINS": "user:a@example.com, user:b@example.com"}
+	untraced := map[string]string{"K_SERVICE": "jit", "RESOURCE_CUSTOMER_ID": "C01", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}
 	for _, test := range []struct {
 		in      map[string]string
 		name    string
@@ -56,6 +57,9 @@ func TestExplainSaysWhatHoldsAndWhy(t *testing.T) {
 		source  config.Source
 		follows string
 	}{
+		{google, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", config.Unset, "Nothing is traced."},
+		{google, "OTEL_SERVICE_NAME", "", config.Unset, "without OTEL_EXPORTER_OTLP_ENDPOINT nothing is traced"},
+		{untraced, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318", config.Environment, "OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says"},
 		{google, "RESOURCE_SCOPE", "", config.AtStart, "the metadata server names at start"},
 		{google, "RESOURCE_CATALOG", "AssetInventory", config.Environment, "found by AssetInventory."},
 		{google, "AVAILABLE_PROJECTS_QUERY", "state:ACTIVE", config.Derived, "the query state:ACTIVE finds"},
