@@ -251,6 +251,27 @@ func TestAFolderThatCannotBeGranted(t *testing.T) {
 	}
 }
 
+// A folder that has left the scope since somebody asked for it is not given out, and nor is what the
+// eligibility no longer reaches.
+func TestAFolderThatHasMovedSinceItWasAskedFor(t *testing.T) {
+	names := strings.ReplaceAll(namesFolders, folderProduction, folderData)
+	for name, environment := range map[string]map[string]string{"out of the scope": {"RESOURCE_SCOPE": folderProduction}, "within it": nil,
+		"out of the scope, by Policy Analyzer": {"RESOURCE_SCOPE": folderProduction, "RESOURCE_CATALOG": "PolicyAnalyzer"}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolders(t, names, environment)
+			a := f.api(alice, strings.Replace(folderAPI, "731905264410", "550038216947", 1)+"roles/request",
+				askBody(dict{"entitlementId": folderData + ":" + restarts})).expect(t, 200)
+			ref, id := refOf(t, a), a.Entitlements[0].ActivationID
+			if err := f.cloud.Faults().MoveFolder("550038216947", folderElsewhere); err != nil {
+				t.Fatal(err)
+			}
+			if a := f.api(bob, decideURL(ref), dict{}); a.status < 400 || f.liveOn(folderData, id) != 0 {
+				t.Errorf("%d, %d stand there: %.400s", a.status, f.liveOn(folderData, id), a.body)
+			}
+		})
+	}
+}
+
 // A folder is named by its number, by whatever address it comes.
 func TestAFolderIsNamedByItsNumber(t *testing.T) {
 	f := newFolders(t, namesFolders, nil)

@@ -87,7 +87,7 @@ var layering = []rule{
 	{of: []string{"internal/loopback"}, mayImport: nil, pure: true},
 	{of: []string{"internal/mount"}, mayImport: nil, pure: true},
 	{of: []string{"internal/outbound"}, mayImport: nil},
-	{of: []string{"internal/tracing"}, mayImport: []string{"internal/outbound"}},
+	{of: []string{"internal/tracing"}, mayImport: []string{"internal/access", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/mail"}, mayImport: []string{"internal/access", "internal/loopback", "internal/notice", "internal/outbound", "internal/redact", "internal/words"}},
 	{of: []string{"internal/mailbox"}, mayImport: []string{"internal/access", "internal/outbound", "internal/redact"}},
 	{of: []string{"internal/channel"}, mayImport: []string{"internal/access", "internal/notice", "internal/outbound", "internal/redact"}},

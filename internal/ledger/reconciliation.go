@@ -74,15 +74,19 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindReconciliation, ID: id, Made: asKept(r.At), Body: body}, messages...))
 }
 
+// overlooked is how many notes that are nobody's may lie before one that counts.
+const overlooked = 10
+
 // Reconciliation implements broker.Memory. What cannot be read, or was not made yet, is as if it
-// were not there.
+// were not there; where nothing else is found that is an error, since otherwise whoever writes the
+// database could have it begin anew each time, and never be done.
 func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, error) {
 	if s.c.Unready != nil {
 		if why := s.c.Unready(); why != nil {
 			return access.Reconciliation{}, why
 		}
 	}
-	notes, err := s.c.Home.Notes(ctx, kindReconciliation, 10)
+	notes, err := s.c.Home.Notes(ctx, kindReconciliation, overlooked)
 	latest := s.c.Now().Add(aheadMost)
 	for _, n := range notes {
 		var f reconciliationForm
@@ -92,6 +96,10 @@ func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, erro
 		}
 		return access.Reconciliation{Step: f.Step, At: n.Made, Round: access.Round(f.Round), After: f.After, All: f.All,
 			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last)}, nil
+	}
+	if err == nil && len(notes) > 0 {
+		err = fmt.Errorf("the newest %d notes of the weekly reconciliation cannot be read, or are of a time that has not come: "+
+			"somebody writes the database, or a clock was wrong; run jitaccess reconcile, and delete them there", len(notes))
 	}
 	return access.Reconciliation{}, unavailable(err)
 }

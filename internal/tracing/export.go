@@ -9,12 +9,15 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/outbound"
+	"jitaccess/internal/redact"
 )
 
 const (
@@ -203,26 +206,43 @@ func (n *notNow) Unwrap() error { return n.err }
 
 // send makes one call, and returns how many of the spans were taken for wrong.
 func (t *Tracer) send(ctx context.Context, batch []*Span) (wrong int, err error) {
-	answer, err := t.call(ctx, request(t.c.Resource, batch))
+	answer, headers, err := t.call(ctx, request(t.c.Resource, batch))
 	if err != nil {
 		return 0, err
 	}
 	wrong, why := refused(answer, t.c.JSON)
 	wrong = max(0, min(wrong, len(batch)))
 	if wrong > 0 {
-		t.failed(fmt.Errorf("%d spans were refused: %s", wrong, why))
+		t.failed(fmt.Errorf("%d spans were refused: %q", wrong, told(why, headers)))
 	}
 	return wrong, nil
 }
 
+// maxTold is how much is told of what others say, in bytes.
+const maxTold = 300
+
+// told is what whoever takes spans says, without what they were sent in headers: who they know
+// their senders by is told in their own words, too.
+func told(said string, headers http.Header) string {
+	var secrets []string
+	for _, values := range headers {
+		for _, value := range values {
+			secrets = append(secrets, append(strings.Fields(value), value)...)
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
+	return access.Clip(redact.Answer(access.Visible(strings.Join(strings.Fields(said), " ")), secrets...), maxTold)
+}
+
 // Probe sends no span, and returns why none would be taken.
 func (t *Tracer) Probe(ctx context.Context) error {
-	_, err := t.call(ctx, message{{1, "resourceSpans", []message{}}})
+	_, _, err := t.call(ctx, message{{1, "resourceSpans", []message{}}})
 	return err
 }
 
-// call sends a message, and returns the answer. Its errors have neither the address nor a header.
-func (t *Tracer) call(ctx context.Context, m message) ([]byte, error) {
+// call sends a message, and returns the answer, and with which headers it was sent. Its errors have
+// neither the address nor a header.
+func (t *Tracer) call(ctx context.Context, m message) (answer []byte, headers http.Header, err error) {
 	body, form := m.proto(nil), "application/x-protobuf"
 	if t.c.JSON {
 		body, form = m.json(nil), "application/json"
@@ -238,11 +258,10 @@ func (t *Tracer) call(ctx context.Context, m message) ([]byte, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.c.Endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("the endpoint is no address")
+		return nil, nil, errors.New("the endpoint is no address")
 	}
-	headers, err := t.c.Headers(ctx)
-	if err != nil {
-		return nil, &notNow{err: err}
+	if headers, err = t.c.Headers(ctx); err != nil {
+		return nil, nil, &notNow{err: err}
 	}
 	maps.Copy(r.Header, headers)
 	r.Header.Set("Content-Type", form)
@@ -251,19 +270,19 @@ func (t *Tracer) call(ctx context.Context, m message) ([]byte, error) {
 	}
 	response, err := t.c.Client.Do(r)
 	if err != nil {
-		return nil, &notNow{err: outbound.WithoutAddress(err)}
+		return nil, nil, &notNow{err: outbound.WithoutAddress(err)}
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(outbound.Bound(response.Body, maxAnswer))
+	answer, _ = io.ReadAll(outbound.Bound(response.Body, maxAnswer))
 	switch status := response.StatusCode; {
 	case status >= 200 && status < 300:
-		return answer, nil // an answer that breaks off says nothing of spans that are wrong
+		return answer, headers, nil // an answer that breaks off says nothing of spans that are wrong
 	case status == http.StatusTooManyRequests, status == http.StatusBadGateway, status == http.StatusServiceUnavailable,
 		status == http.StatusGatewayTimeout: // https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
 		seconds, _ := strconv.Atoi(strings.TrimSpace(response.Header.Get("Retry-After")))
-		return nil, &notNow{StatusError(status), time.Duration(max(0, min(seconds, 3600))) * time.Second}
+		return nil, nil, &notNow{StatusError(status), time.Duration(max(0, min(seconds, 3600))) * time.Second}
 	default:
-		return nil, StatusError(status)
+		return nil, nil, StatusError(status)
 	}
 }
 

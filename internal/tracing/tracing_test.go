@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -595,6 +596,42 @@ func TestErrorsAreWithoutSecrets(t *testing.T) {
 	config.Headers = func(context.Context) (http.Header, error) { return nil, unread }
 	if err := tracing.New(config).Probe(t.Context()); !errors.Is(err, unread) {
 		t.Error(err)
+	}
+}
+
+// Whoever takes them may say again what they were sent, in other words, at length and in colours.
+func TestWhatIsSaidOfSpansIsTold(t *testing.T) {
+	for name, test := range map[string]struct{ said, want string }{
+		"a reason":         {"too old", `"too old"`},
+		"a header":         {"no tenant: Bearer canary-1", `"no tenant: [redacted]"`},
+		"what it is":       {"canary-1 is over its limit", `"[redacted] is over its limit"`},
+		"in another form":  {base64.StdEncoding.EncodeToString([]byte("x canary-1")), `"[redacted]"`},
+		"another's token":  {"use ghp_abcdefghijklmnop", `"use [redacted]"`},
+		"lines":            {"a\nb\r\nlevel=error", `"a b level=error"`},
+		"colours":          {"\x1b[31mred", "red"},
+		"without end":      {strings.Repeat("x ", 20_000), "x x"},
+		"nothing":          {"", `""`},
+		"a name beside it": {"x-tenant blue", `"x-tenant [redacted]"`},
+	} {
+		c := &collector{t: t}
+		body, err := json.Marshal(map[string]any{"partialSuccess": map[string]any{"rejectedSpans": "1", "errorMessage": test.said}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.answer = func(_ int, w http.ResponseWriter) bool { _, _ = w.Write(body); return true }
+		config := c.config(t, map[string]int{})
+		config.JSON = true
+		config.Headers = func(context.Context) (http.Header, error) {
+			return http.Header{"Authorization": {"Bearer canary-1"}, "X-Tenant": {"blue"}}, nil
+		}
+		var said error
+		config.Failing = func(err error) { said = err }
+		tracer := tracing.New(config)
+		end(t.Context(), tracer, 1)
+		tracer.Flush(t.Context())
+		if text := fmt.Sprint(said); !strings.Contains(text, test.want) || strings.Contains(text, "canary") || strings.ContainsAny(text, "\n\r\x1b") || len(text) > 400 {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }
 

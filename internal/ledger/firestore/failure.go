@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"jitaccess/internal/lazyregexp"
 )
 
 // Statuses of answers. https://cloud.google.com/firestore/docs/understand-error-codes
@@ -111,11 +113,18 @@ func (f *failure) otherMode() bool {
 	return f.Status == failedPrecondition && strings.Contains(strings.ToLower(f.Message), "datastore mode")
 }
 
+// statusPattern is what statuses look like, and nothing is that a proxy on the way makes up.
+var statusPattern = lazyregexp.New(`^[A-Z_]{0,40}$`)
+
 // maxQuoted is how much of Firestore's text is told; the link that makes an index is long.
 const maxQuoted = 1000
 
 func (f *failure) Error() string {
-	text := fmt.Sprintf("Firestore answered %d %s: %s", f.Code, f.Status, strconv.Quote(f.Message[:min(len(f.Message), maxQuoted)]))
+	status := f.Status
+	if !statusPattern().MatchString(status) {
+		status = "with a status that is none"
+	}
+	text := fmt.Sprintf("Firestore answered %d %s: %s", f.Code, status, strconv.Quote(f.Message[:min(len(f.Message), maxQuoted)]))
 	if f.next != "" {
 		text += ": " + f.next
 	}

@@ -72,7 +72,8 @@ func (d *Database) Waiting(ctx context.Context, by time.Time, max int, besides b
 		err := d.run(ctx, q, stride, func(one document) error {
 			k := one.kept()
 			whose := account{k.Channels, k.Person}
-			if !k.Due.IsZero() && !k.Due.After(by) && len(of[whose]) < max {
+			mine := one.Name == d.path(outbox, k.ID) // and none that nobody could lease
+			if mine && !k.Due.IsZero() && !k.Due.After(by) && len(of[whose]) < max {
 				of[whose] = append(of[whose], k)
 			}
 			last, n = one, n+1
@@ -141,10 +142,13 @@ func (d *Database) Aside(ctx context.Context, max int) (all []ledger.Kept, err e
 	return all, err
 }
 
+// changeAttempts is how often somebody else may be quicker with the same document.
+const changeAttempts = 20
+
 // change has a document changed, or removed, as write says of what it is, which is asked again
 // where somebody else was quicker; nil of write is to leave it. It says whether it was changed.
 func (d *Database) change(ctx context.Context, collection, id string, paths []string, write func(document) *write) (bool, error) {
-	for {
+	for attempt := 1; ; attempt++ {
 		found, err := d.get(ctx, collection, []string{id}, paths...)
 		if err != nil {
 			return false, err
@@ -157,7 +161,7 @@ func (d *Database) change(ctx context.Context, collection, id string, paths []st
 		if w == nil {
 			return false, nil
 		}
-		if err = d.follows(ctx, *w); !errors.Is(err, ledger.ErrChanged) {
+		if err = d.follows(ctx, *w); !errors.Is(err, ledger.ErrChanged) || attempt == changeAttempts {
 			return err == nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package firestore
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
 
@@ -124,15 +125,21 @@ func (d *Database) count(ctx context.Context, q *query) (n int, err error) {
 // stride is how many documents are asked for at a time where all are wanted.
 const stride = 100
 
+// errStands is of pages that do not end.
+var errStands = errors.New("Firestore answers with what came before, and not with what comes next")
+
 // all is run page by page, without the service being waited for while each works.
 func (d *Database) all(ctx context.Context, q *query, max int, each func(document) error) error {
-	for max > 0 {
+	for before := ""; max > 0; {
 		var page []document
 		if err := d.run(ctx, q, min(stride, max), func(one document) error {
 			page = append(page, one)
 			return nil
 		}); err != nil {
 			return err
+		}
+		if len(page) > 0 && page[len(page)-1].Name == before {
+			return errStands
 		}
 		for _, one := range page {
 			if err := each(one); err != nil {
@@ -145,7 +152,7 @@ func (d *Database) all(ctx context.Context, q *query, max int, each func(documen
 		max -= len(page)
 		next, last := *q, page[len(page)-1]
 		next.after(q.place(last)...)
-		q = &next
+		q, before = &next, last.Name
 	}
 	return nil
 }
@@ -153,14 +160,11 @@ func (d *Database) all(ctx context.Context, q *query, max int, each func(documen
 // place is where a document is in the order of a query.
 func (q *query) place(of document) (at []value) {
 	for _, o := range q.OrderBy {
-		v := of.Fields[o.Field.Path]
 		if o.Field.Path == name {
-			v = value{Reference: of.Name}
+			at = append(at, value{Reference: of.Name})
+		} else {
+			at = append(at, of.Fields[o.Field.Path])
 		}
-		if v.Double != nil { // by hand: a number that comes no later
-			v = integer(v.number())
-		}
-		at = append(at, v)
 	}
 	return at
 }

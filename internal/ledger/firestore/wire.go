@@ -25,16 +25,17 @@ import (
 // What is sent and read, as far as it is used here:
 // https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents
 
-// value is one of a field. Exactly one member is set; none is what we do not use.
+// value is one of a field. Exactly one member is set, or none, which is null. Those that we do not
+// write stand by hand, and are where a query goes on (query.place).
 type value struct {
-	Null      *string    `json:"nullValue,omitempty"`
 	Boolean   *bool      `json:"booleanValue,omitempty"`
 	Integer   *string    `json:"integerValue,omitempty"`
-	Double    any        `json:"doubleValue,omitempty"` // only ever read: by hand, it may be "NaN"
+	Double    any        `json:"doubleValue,omitempty"` // it may be "NaN"
 	Timestamp *time.Time `json:"timestampValue,omitempty"`
 	String    *string    `json:"stringValue,omitempty"`
 	Bytes     *[]byte    `json:"bytesValue,omitempty"`
 	Reference string     `json:"referenceValue,omitempty"`
+	GeoPoint  any        `json:"geoPointValue,omitempty"`
 	Array     *array     `json:"arrayValue,omitempty"`
 	Map       *mapping   `json:"mapValue,omitempty"`
 }
@@ -68,15 +69,16 @@ func object(f fields) value     { return value{Map: &mapping{f}} }
 
 func truth(is bool) value { return value{Boolean: &is} }
 
-var null = value{Null: new(string)}
+var null = value{}
 
 // MarshalJSON writes nullValue as the interface wants it, which has no other form.
 func (v value) MarshalJSON() ([]byte, error) {
-	if v.Null != nil {
-		return []byte(`{"nullValue":null}`), nil
-	}
 	type plain value
-	return json.Marshal(plain(v))
+	encoded, err := json.Marshal(plain(v))
+	if string(encoded) == "{}" {
+		return []byte(`{"nullValue":null}`), err
+	}
+	return encoded, err
 }
 
 // What fields have. Whoever writes the database may have put anything into any of them: what
@@ -386,8 +388,12 @@ func (d *Database) read(ctx context.Context, method string, body any, each func(
 	}
 }
 
-// maxAnswer bounds an answer: mostGot documents of 1 MiB, in Base64.
-const maxAnswer = 160 << 20
+// maxAnswer bounds an answer: mostGot documents of 1 MiB, in Base64. callTime bounds a call with its
+// answer, also where nobody waits for it who would give up, as in a sweep.
+const (
+	maxAnswer = 160 << 20
+	callTime  = time.Minute
+)
 
 // call makes one call and has its answer read. An answer that is not 200 is a *failure.
 func (d *Database) call(ctx context.Context, method string, body any, read func(*json.Decoder) error) error {
@@ -395,6 +401,8 @@ func (d *Database) call(ctx context.Context, method string, body any, read func(
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.c.Endpoint+"/v1/"+escaped(d.documents)+method, bytes.NewReader(encoded))
 	if err != nil {
 		return err

@@ -2,7 +2,9 @@ package relational_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +40,36 @@ func TestWhatCannotBeAReconciliationIsPassedOver(t *testing.T) {
 				if got, err := store.Reconciliation(t.Context()); err != nil || got.Step != 1 || !got.Round.Began.Equal(now) {
 					t.Errorf("%q, made %s: %+v, %v", c.body, c.made, got, err)
 				}
+			}
+		})
+	}
+}
+
+// Notes that nothing can be made of are no beginning: it would begin anew for ever, and everybody
+// would take that for silence where all is fine.
+func TestNotesThatAreNobodysAreNoBeginning(t *testing.T) {
+	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	for name, open := range homes {
+		t.Run(name, func(t *testing.T) {
+			home := open(t)
+			store := ledger.New(ledger.Config{Home: home, Now: func() time.Time { return now }, Random: rand.Reader})
+			if r, err := store.Reconciliation(t.Context()); err != nil || !r.Round.Began.IsZero() {
+				t.Fatalf("before the first: %+v, %v", r, err)
+			}
+			if err := store.KeepReconciliation(t.Context(), access.Reconciliation{Step: 1, At: now, Round: access.Round{Began: now}}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 10 {
+				n := ledger.Note{Kind: "reconciliation", ID: fmt.Sprint("by hand ", i), Made: now.Add(365 * 24 * time.Hour), Body: []byte("{}")}
+				if _, err := store.Reconciliation(t.Context()); err != nil {
+					t.Errorf("behind %d: %v", i, err)
+				}
+				if err := home.Keep(t.Context(), n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r, err := store.Reconciliation(t.Context()); err == nil || !strings.Contains(fmt.Sprint(errors.Unwrap(err)), "jitaccess reconcile") {
+				t.Errorf("%+v, %v", r, err)
 			}
 		})
 	}
