@@ -94,6 +94,14 @@ func TestThreat37_WhatIsBuiltInIsWhatWasDecided(t *testing.T) {
 			t.Errorf("%s has %q", file, found)
 		}
 	}
+	named := regexp.MustCompile(`(?m)^PACKAGES := ((?:.*\\\n)*.*)$`).FindAllStringSubmatch(read("Makefile"), -1)
+	if len(named) != 1 {
+		t.Fatalf("the Makefile has %d lists of packages", len(named))
+	}
+	packages, _, _ := strings.Cut(strings.ReplaceAll(named[0][1], "\\\n", ""), "$(")
+	if all := strings.Fields(packages); !slices.IsSorted(all) || regexp.MustCompile(`[^a-z0-9+. \t-]`).MatchString(packages) {
+		t.Errorf("the packages that the tests need are %q", all)
+	}
 	_, image, found := strings.Cut(read("Dockerfile"), "\nFROM scratch\n")
 	if !found || strings.Contains(image, "\nFROM ") || strings.Contains(image, "\nRUN ") || strings.Contains(image, "\nADD ") || !strings.Contains(image, "\nUSER 65532") {
 		t.Errorf("the image is made by:\n%s", image)

@@ -172,7 +172,8 @@ func parseStoredText(text string, file, parameter bool) (s StoredText, ok bool) 
 // parseURL reads where secrets may be sent: by HTTPS, or by plain HTTP to loopback.
 func parseURL(text string) (u *url.URL, host string, ok bool) {
 	u, err := url.Parse(text)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.HasSuffix(text, "#") {
+	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.HasSuffix(text, "#") ||
+		strings.HasSuffix(u.Host, ":") { // so is https://https://host
 		return nil, "", false
 	}
 	host = strings.ToLower(u.Hostname())
@@ -182,7 +183,7 @@ func parseURL(text string) (u *url.URL, host string, ok bool) {
 // parseOrigin reads scheme and host, and port if it is not the usual one.
 func parseOrigin(text string) (origin, host string, ok bool) {
 	u, host, ok := parseURL(text)
-	if !ok || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || strings.HasSuffix(u.Host, ":") {
+	if !ok || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery {
 		return "", "", false
 	}
 	authority := strings.ToLower(u.Host)
