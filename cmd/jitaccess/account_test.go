@@ -82,7 +82,8 @@ func TestThreat21_TheGuideGivesTheAccountWhatItNeeds(t *testing.T) {
 		"roles/browser", "roles/cloudasset.viewer", "roles/iam.roleViewer", "roles/iam.securityReviewer", "roles/iam.serviceAccountTokenCreator",
 		"roles/pubsub.publisher", "roles/resourcemanager.projectIamAdmin", "roles/secretmanager.secretAccessor",
 		"roles/appengine.appViewer", "roles/iam.serviceAccountViewer", "roles/run.viewer", // for doctor to look further
-		"roles/cloudsql.client", "roles/cloudsql.instanceUser", "roles/parametermanager.parameterViewer", // where its ledger, or its policy, is there
+		"roles/resourcemanager.folderIamAdmin", "roles/resourcemanager.organizationAdmin", // where a policy gives out folders or the organization
+		"roles/cloudsql.client", "roles/cloudsql.instanceUser", "roles/datastore.user", "roles/parametermanager.parameterViewer", // where its ledger, or its policy, is there
 	}
 	others := []string{ // of people who deploy, visit, are eligible, and of Google's own agent
 		"roles/compute.admin", "roles/iam.serviceAccountUser", "roles/iap.httpsResourceAccessor", "roles/run.invoker",

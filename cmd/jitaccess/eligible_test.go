@@ -269,7 +269,7 @@ func TestEligibleSpeaksInWords(t *testing.T) {
 // Who reads what the commands say is the administrator.
 func TestAnAdministratorIsNotSentToTheAdministrator(t *testing.T) {
 	for code, want := range map[access.Code]string{
-		access.CodeUnreadableBinding: "Some eligibility on this project could not be read, so roles may be missing. (why)",
+		access.CodeUnreadableBinding: "Some eligibility here could not be read, so roles may be missing. (why)",
 		access.CodeUpstreamFailed:    "Cloud Asset Inventory did not answer as it should. Try again in a minute. (why)",
 	} {
 		e := &access.Error{Kind: access.Upstream, Code: code, Args: access.Args{"service": "Cloud Asset Inventory"}, Err: errors.New("why")}

@@ -244,3 +244,9 @@ func (b observedBroker) Survey(ctx context.Context, most int) (surveyed broker.S
 	defer done(&err)
 	return b.Broker.Survey(ctx, most)
 }
+
+func (b observedBroker) ReconcileStep(ctx context.Context, most int) (ended *access.Round, err error) {
+	ctx, done := b.o.doing(ctx, "reconcile")
+	defer done(&err)
+	return b.Broker.ReconcileStep(ctx, most)
+}

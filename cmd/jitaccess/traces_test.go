@@ -81,9 +81,9 @@ func (c *traceCollector) judge(t testing.TB) {
 // of it, nor is what somebody wrote.
 var (
 	spanNames = []string{"ask", "ask for", "add reviewers", "decide", "end", "withdraw", "review glass", "enrol passkey", "approve passkey", "remove passkey",
-		"change application", "take in a bounce", "sweep", "survey"}
+		"change application", "take in a bounce", "sweep", "survey", "reconcile"}
 	apiValues       = `google|identity|login|oauth|pomerium|github|callback|smtp|imap|database`
-	callValues      = `GET|POST|PUT|PATCH|DELETE|connect|send|look|read|write|[gs]etIamPolicy|testIamPermissions|signJwt|batchGet|analyzeIamPolicy|searchAllIamPolicies|searchAllResources|searchTransitiveMemberships|searchTransitiveGroups|generateAccessToken`
+	callValues      = `GET|POST|PUT|PATCH|DELETE|connect|send|look|read|write|[gs]etIamPolicy|testIamPermissions|signJwt|batchGet|analyzeIamPolicy|searchAllIamPolicies|searchAllResources|searchTransitiveMemberships|searchTransitiveGroups|generateAccessToken|runQuery|runAggregationQuery|commit`
 	methodValues    = `GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other`
 	attributeValues = map[string]*regexp.Regexp{
 		attributeAPI:      regexp.MustCompile(`^(` + apiValues + `)$`),

@@ -4,11 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/lazyregexp"
 )
 
 // Database is where a ledger is: one of its fields is set.
@@ -33,7 +33,7 @@ var errDatabase = errors.New("is none of sqlite:PATH, postgres://USER@HOST/DATAB
 
 // inFirestore is what names a database of Firestore: (default), or 4 to 63 signs
 // (https://cloud.google.com/firestore/docs/manage-databases), behind the id of a project.
-var inFirestore = regexp.MustCompile(`^(?:((?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])/)?(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
+var inFirestore = lazyregexp.New(`^(?:((?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])/)?(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$`)
 
 // ParseDatabase reads DATABASE_URL, as it is given or kept. The error has nothing of it.
 func ParseDatabase(text string) (Database, error) {
@@ -50,7 +50,7 @@ func ParseDatabase(text string) (Database, error) {
 		return Database{PostgreSQL: NewSecret(text)}, nil
 	}
 	if name, ok := strings.CutPrefix(text, "firestore:"); ok {
-		if parts := inFirestore.FindStringSubmatch(name); parts != nil {
+		if parts := inFirestore().FindStringSubmatch(name); parts != nil {
 			return Database{Firestore: Firestore{parts[1], parts[2]}}, nil
 		}
 	}
