@@ -25,9 +25,9 @@ func TestACrowdKeepsNothingBehindItFromBeingRead(t *testing.T) {
 	for what, d := range map[string]document{
 		"due at half a microsecond": {"due": 0.5}, "due at no number": {"due": math.NaN()},
 		"due at nothing": {"due": nil}, "by no channel": {"channels": nil}, "by a channel that is a number": {"channels": -0.25},
-		"by one that is a time": {"channels": time.Unix(1, 5000)},
-		"by one that is a place": {"channels": &latlng.LatLng{Latitude: 1.5, Longitude: -0.25}},
-		"by lists": {"channels": []any{nil, 1.5, &latlng.LatLng{}, document{"y": math.NaN()}}},
+		"by one that is a time":             {"channels": time.Unix(1, 5000)},
+		"by one that is a place":            {"channels": &latlng.LatLng{Latitude: 1.5, Longitude: -0.25}},
+		"by lists":                          {"channels": []any{nil, 1.5, &latlng.LatLng{}, document{"y": math.NaN()}}},
 		"under names that nobody can lease": {"due": 1},
 	} {
 		t.Run(what, func(t *testing.T) {
