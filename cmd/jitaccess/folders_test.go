@@ -84,11 +84,11 @@ func TestEveryActionOnAFolder(t *testing.T) {
 }
 
 func everyActionOnAFolder(t *testing.T, f folders) {
-	home := f.page(alice, "/?list").expect(t, 200, "/access/"+folderProduction, ">Production<", "/access/"+theOrganization)
+	home := f.page(alice, "/?list").expect(t, 200, "/access/"+folderProduction, ">Production<", ">folder 731905264410<", "/access/"+theOrganization)
 	if strings.Contains(home.body, folderData) {
 		t.Error("a folder is offered that no rule names")
 	}
-	f.page(alice, "/access/"+folderProduction).expect(t, 200, "folder 731905264410", "everything that lies in it", "all of production")
+	f.page(alice, "/access/"+folderProduction).expect(t, 200, "Production (folder 731905264410)", "everything that lies in it", "all of production")
 
 	// Self-activation, on the organization.
 	a := f.api(alice, organizationAPI+"roles/self-activate", dict{"entitlementIds": []string{theOrganization + ":roles/logging.admin"},
@@ -102,7 +102,7 @@ func everyActionOnAFolder(t *testing.T, f folders) {
 	// Request and approval.
 	f.api(alice, folderAPI+"peers?id="+folderProduction+":"+restarts, nil).expect(t, 200, bob)
 	ref, id := f.askOnFolder()
-	f.page(bob, reviewPath(ref)).expect(t, 200, "731905264410")
+	f.page(bob, reviewPath(ref)).expect(t, 200, "Production (folder 731905264410)")
 	f.decide(bob, ref, "approve", "")
 	if f.liveOn(folderProduction, id) != 1 || f.granted(id) != 0 {
 		t.Fatalf("%d stand on the folder, %d on a project", f.liveOn(folderProduction, id), f.granted(id))
@@ -130,6 +130,17 @@ func everyActionOnAFolder(t *testing.T, f folders) {
 	if code, report, errs := reconcile(t, f.env(nil)); code != exitOK {
 		t.Errorf("reconcile: %d, %s, %s", code, report.kinds(), errs)
 	}
+}
+
+// What a folder is called costs no call: until it was listed it is called by its number.
+func TestTheNameOfAFolderCostsNoCall(t *testing.T) {
+	f := newFolders(t, namesFolders, nil)
+	path := "/access/" + folderProduction
+	if page := f.page(alice, path).expect(t, 200, "folder 731905264410"); strings.Contains(page.body, "Production") {
+		t.Errorf("who has asked what the folder is called? %s", page.body)
+	}
+	f.page(alice, "/?list").expect(t, 200, ">Production<", ">folder 731905264410<")
+	f.page(alice, path).expect(t, 200, "Production (folder 731905264410)")
 }
 
 // A policy that does not name the folder any more: nothing is given out there, what waits is

@@ -85,7 +85,10 @@ func newGoogle(c *config.Config, platform *gcp.Platform, k clock) (*provider.Goo
 }
 
 func registered(google *provider.Google) []broker.Registration {
-	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: resourcename.Kinds}}
+	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: access.Each(resourcename.Kinds, func(k access.ResourceKind) access.ResourceKind {
+		k.Title = google.Title
+		return k
+	})}}
 }
 
 // leasing is what Pomerium's provider needs of the ledger.

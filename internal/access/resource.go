@@ -46,6 +46,9 @@ type ResourceKind struct {
 	Name func() *regexp.Regexp
 	// Word is one resource of the kind in words: "project".
 	Word string
+	// Title is what a resource of the kind is called, as far as that is known without asking anybody;
+	// empty otherwise. nil where there is no such thing.
+	Title func(Resource) string
 	// AppliedWithin is how long it takes at most, as a rule, until what was written holds; 0 is
 	// at once. ReasonShown is whether it bears the reason, for whoever can read it there.
 	AppliedWithin time.Duration

@@ -111,8 +111,8 @@ func (s *server) find(r *http.Request, typed string, alone bool) (page, error) {
 		if want != "" && !alone && (info.Resource.Name() == want || string(info.Resource) == want) {
 			return redirect(accessPath(info.Resource, nil)), nil
 		}
-		called := s.called(s.languageOf(r), info.Resource)
-		listed := projectView{Resource: string(info.Resource), Title: cmp.Or(info.Title, called), ID: called,
+		numbered := s.byNumber(s.languageOf(r), info.Resource)
+		listed := projectView{Resource: string(info.Resource), Title: cmp.Or(info.Title, numbered), ID: numbered,
 			Roles: strings.Join(roles[info.Resource], ", ")}
 		listed.order = strings.ToLower(listed.Title)
 		if listed.Title == listed.ID {

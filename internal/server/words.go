@@ -41,8 +41,20 @@ func (s *server) providerOf(on access.Resource) string {
 	return s.Provider(on)
 }
 
-// called is what a resource is called among others: with its kind where its name is a number.
+// called is what a resource is called among others: with its kind where its name is a number, behind
+// what people call it, where that is known.
 func (s *server) called(l *words.Language, on access.Resource) string {
+	numbered := s.byNumber(l, on)
+	if title := s.Broker.ResourceKind(on).Title; title != nil && on.HoldsOthers() {
+		if name := title(on); name != "" {
+			return access.Isolated(name) + " (" + numbered + ")"
+		}
+	}
+	return numbered
+}
+
+// byNumber is what a resource is called by nothing but its kind and its name.
+func (s *server) byNumber(l *words.Language, on access.Resource) string {
 	if on.HoldsOthers() {
 		return s.kindOf(l, on) + " " + on.Name()
 	}

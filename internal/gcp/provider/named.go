@@ -99,6 +99,24 @@ func (g *Google) holders(ctx context.Context, named []access.Resource) (offered 
 	return offered, warnings
 }
 
+// titleAge is for how long a name that was listed is told beside its number.
+const titleAge = time.Hour
+
+// Title is what a folder or an organization is called, of what was listed before: it asks nobody.
+func (g *Google) Title(on access.Resource) string {
+	which := string(on)
+	if on.Kind() == "folders" {
+		which = allFolders
+	}
+	all, _, _ := g.described.Last(which, titleAge)
+	for _, n := range all {
+		if n.Resource == on {
+			return n.Title
+		}
+	}
+	return ""
+}
+
 // outside is whether a node is known to lie elsewhere than in the scope. Where the service account
 // does not see what it lies in, nothing is known; it is found out when somebody chooses it.
 func outside(scope access.Resource, n resourcemanager.Node, seen map[access.Resource]resourcemanager.Node) bool {
