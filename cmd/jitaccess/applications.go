@@ -240,12 +240,12 @@ func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(appl
 
 // programs is what applications ask through; nil where what they ask for could not be
 // remembered, or nothing signs what they are handed.
-func programs(c *config.Config, requests observedBroker, all application.Registry, hub *gitHub, memory memories) *server.Applications {
+func programs(c *config.Config, requests observedBroker, all application.Registry, hub *gitHub, memory memories, k clock) *server.Applications {
 	if memory.ledger == nil || memory.tokens == nil {
 		return nil
 	}
 	return &server.Applications{Broker: requests, Registry: all, GitHub: hub, Tokens: memory.tokens, MachinesURL: c.Server.MachinesURL,
-		Waiters: c.Server.Waiters}
+		Waiters: c.Server.Waiters, Now: k.programs()}
 }
 
 // registeredApplications are applications as a provider.

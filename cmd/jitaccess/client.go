@@ -189,7 +189,7 @@ func statusOf(err error) int {
 		return exitRefused
 	case http.StatusConflict, http.StatusGone:
 		return exitChanged
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusNotImplemented:
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusNotImplemented:
 		return exitUsage
 	}
 	return exitFailure

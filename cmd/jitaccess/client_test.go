@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -158,6 +159,10 @@ func TestTheTourByCommandLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(alice.must("history", "--json")), &page); err != nil || len(page.Requests) != 4 {
 		t.Errorf("%v, %v", err, page)
 	}
+	// When it was to end is not told as when it did.
+	if out := alice.must("history", "--state", "ended"); !regexp.MustCompile(id+` +ended .* \d\d:\d\d  +[A-Z]`).MatchString(out) {
+		t.Errorf("%s", out)
+	}
 	if out := alice.must("history", "--state", "denied"); !strings.Contains(out, extended) || strings.Contains(out, id) {
 		t.Errorf("%s", out)
 	}
@@ -219,7 +224,9 @@ func TestAPipelineAsksByCommandLine(t *testing.T) {
 	if err := os.WriteFile(key, []byte(strings.Repeat("A", 44)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.fails(exitSignedOut, "", ask()...)
+	if code, _, said := p.types(ask()...); code != exitUsage || !strings.Contains(said, "Make a new one with the key") || strings.Contains(said, "log in") {
+		t.Errorf("another key: %d %s", code, said)
+	}
 	if err := os.WriteFile(key, []byte("secret!"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -404,6 +411,26 @@ func BenchmarkHelp(b *testing.B) {
 	for b.Loop() {
 		if out, err := exec.Command(binary, "--help").Output(); err != nil || !strings.Contains(string(out), "login URL") {
 			b.Fatalf("%v: make build comes first", err)
+		}
+	}
+}
+
+// Where a scheduler starts it, nobody looks on: the null device is no terminal, whatever it stands in for.
+func TestTheNullDeviceIsNoTerminal(t *testing.T) {
+	fd, err := syscall.Open(os.DevNull, syscall.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asInput := os.NewFile(uintptr(fd), "/dev/stdin")
+	defer asInput.Close()
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for name, file := range map[string]any{"the null device": asInput, "a file": file, "no file": strings.NewReader("")} {
+		if isTerminal(file) {
+			t.Errorf("%s is taken for a terminal", name)
 		}
 	}
 }

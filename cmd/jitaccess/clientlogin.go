@@ -131,14 +131,19 @@ func runProgram(ctx context.Context, name string, args ...string) ([]byte, error
 	return out.Bytes(), err
 }
 
-// isTerminal is whether a file is one where somebody looks on.
+// isTerminal is whether a file is one where somebody looks on. Of those that began the program the null device has the
+// name of what it stands in for, such as /dev/stdin.
 func isTerminal(file any) bool {
 	f, ok := file.(*os.File)
 	if !ok {
 		return false
 	}
 	about, err := f.Stat()
-	return err == nil && about.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	if err != nil || about.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(about, null)
 }
 
 var errNoRequest = errors.New("it is neither the number of a request nor its link")

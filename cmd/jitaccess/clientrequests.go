@@ -473,6 +473,9 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	c.warnings(said.Warnings)
 	var rows [][]string
 	for _, q := range said.Requests {
+		if q.State == "ended" { // when it was to end, which is not when it did
+			q.EndTime = ""
+		}
 		rows = append(rows, []string{q.ActivationID, q.State, q.Beneficiary.Email, whatOf(q),
 			shortResource(q.Resource), c.stamp(q.Created), c.stamp(q.EndTime), q.Justification})
 	}

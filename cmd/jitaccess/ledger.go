@@ -501,6 +501,9 @@ func headsIn(path string) ([]access.Head, error) {
 	for decoder := json.NewDecoder(file); ; {
 		var h access.Head
 		if err := decoder.Decode(&h); errors.Is(err, io.EOF) {
+			if len(heads) == 0 { // held against nothing, a ledger that was cut would be fine
+				return nil, fmt.Errorf("%s holds no head; the log has one a day (event ledger.maintain): add it, or leave --head out", path)
+			}
 			return heads, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)

@@ -206,6 +206,7 @@ func TestLedgerIsVerifiedAndExported(t *testing.T) {
 	expect("not an export", nothing, exitUsage, "line 1", "verify", "--export", fingerprints)
 	expect("no export", nothing, exitUsage, "no such file", "verify", "--export", filepath.Join(dir, "none"))
 	expect("no heads", env, exitUsage, fingerprints, "verify", "--head", fingerprints)
+	expect("heads of another log", env, exitUsage, "holds no head", "verify", "--head", empty)
 	expect("migrated", env, exitOK, "", "migrate")
 }
 

@@ -95,7 +95,7 @@ func trySandbox(ctx context.Context, o sandbox.Options, policyFile string, env f
 	}
 	c.Apps.SealKey = config.StoredText{Value: config.NewSecret(base64.StdEncoding.EncodeToString(newSecret()))}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, s.MailRoots(), clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
+	handler, err := start(ctx, c, s.MailRoots(), clock{now: s.Clock().Now, sleep: s.Clock().Sleep, outside: wallClock.now}, log)
 	if err != nil {
 		return err
 	}

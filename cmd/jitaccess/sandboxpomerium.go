@@ -36,7 +36,7 @@ func tryPomerium(ctx context.Context, address, policyFile string, env func(strin
 		return err
 	}
 	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(memory, "jitaccess.db"))}
-	handler, err := start(ctx, c, nil, clock{now: s.Clock().Now, sleep: s.Clock().Sleep}, log)
+	handler, err := start(ctx, c, nil, clock{now: s.Clock().Now, sleep: s.Clock().Sleep, outside: wallClock.now}, log)
 	if err != nil {
 		return err
 	}

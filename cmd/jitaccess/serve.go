@@ -175,6 +175,16 @@ func googleOptions(c *config.Config, k clock) gcp.Options {
 type clock struct {
 	now   func() time.Time
 	sleep func(context.Context, time.Duration) error
+	// outside is the clock of programs that are not in the sandbox and make tokens themselves; nil where it is the same.
+	outside func() time.Time
+}
+
+// programs is the clock by which the tokens of applications are judged.
+func (k clock) programs() func() time.Time {
+	if k.outside != nil {
+		return k.outside
+	}
+	return k.now
 }
 
 var wallClock = clock{now: time.Now, sleep: sleep}
@@ -336,7 +346,7 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 		Observe: observed.request(), Broker: requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
 		PublicURL: c.Server.PublicURL, Platform: hosts(c, platform), AdminPage: c.Pomerium.Used(), AdminDoor: adminDoor(c),
-		Applications: programs(c, requests, apps, hub, memory), Machines: c.Server.Serve == config.Machines,
+		Applications: programs(c, requests, apps, hub, memory, k), Machines: c.Server.Serve == config.Machines,
 		Provider: providersOf(c), Accounts: accounts(mailAccount{mailer, box, c, account}, told), Apps: appPages(c, apps, byPage,
 			requests), Version: version,
 		Log: logger, Incident: observed.incident(journal.WithIncident), Now: k.now, Random: rand.Reader, Stopping: ctx.Done(),

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -33,6 +34,8 @@ type Applications struct {
 	MachinesURL string
 	// Waiters is how many requests may wait for a decision at a time, per instance.
 	Waiters int
+	// Now is the clock of programs, by which the tokens that they make are judged.
+	Now func() time.Time
 }
 
 // ApplicationBroker is what the API for applications needs of *broker.Broker.
@@ -148,7 +151,7 @@ func (s *server) authenticate(r *http.Request) (bearer.Authentication, error) {
 	if err != nil {
 		return bearer.Authentication{}, err
 	}
-	a, err := bearer.Authenticate(r.Context(), token, audiences, all, s.Now())
+	a, err := bearer.Authenticate(r.Context(), token, audiences, all, s.Applications.Now())
 	if _, unknown := errors.AsType[*access.Error](err); err == nil || unknown {
 		return a, err
 	}

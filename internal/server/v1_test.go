@@ -193,7 +193,7 @@ func applications(t testing.TB, a *asked, change func(*server.Config)) (http.Han
 		t.Fatal(err)
 	}
 	return serve(t, newWorld(t), func(c *server.Config) {
-		c.Applications = &server.Applications{Broker: a, Registry: registry{}, GitHub: &hub{}, Tokens: tokens, Waiters: 2}
+		c.Applications = &server.Applications{Broker: a, Registry: registry{}, GitHub: &hub{}, Tokens: tokens, Waiters: 2, Now: a.now}
 		c.Now = a.now
 		if change != nil {
 			change(c)
