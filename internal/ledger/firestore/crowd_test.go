@@ -25,9 +25,9 @@ func TestACrowdKeepsNothingBehindItFromBeingRead(t *testing.T) {
 	for what, d := range map[string]document{
 		"due at half a microsecond": {"due": 0.5}, "due at no number": {"due": math.NaN()},
 		"due at nothing": {"due": nil}, "by no channel": {"channels": nil}, "by a channel that is a number": {"channels": -0.25},
-		"by one that is a time": {"channels": time.Unix(1, 5000)},
-		"by one that is a place": {"channels": &latlng.LatLng{Latitude: 1.5, Longitude: -0.25}},
-		"by lists": {"channels": []any{nil, 1.5, &latlng.LatLng{}, document{"y": math.NaN()}}},
+		"by one that is a time":             {"channels": time.Unix(1, 5000)},
+		"by one that is a place":            {"channels": &latlng.LatLng{Latitude: 1.5, Longitude: -0.25}},
+		"by lists":                          {"channels": []any{nil, 1.5, &latlng.LatLng{}, document{"y": math.NaN()}}},
 		"under names that nobody can lease": {"due": 1},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -134,5 +134,38 @@ func TestAStatusIsNoText(t *testing.T) {
 	_, err := d.LastSweep(t.Context())
 	if err == nil || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 2000 {
 		t.Errorf("%.300v", err)
+	}
+}
+
+// A database in which somebody else keeps something by the same names is not made ours, and nothing
+// in it is deleted.
+func TestSomebodyElsesDatabaseIsLeftAlone(t *testing.T) {
+	for _, collection := range []string{"requests", "outbox", "notes", "leases", "sessions", "state"} {
+		home := rig(t)
+		theirs := home.client.Collection(collection).Doc("abc")
+		if _, err := home.client.Collection("state").Doc("-layout").Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := theirs.Set(t.Context(), document{"until": 1, "made": 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := home.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), collection+"/abc") {
+			t.Errorf("%s: %v", collection, err)
+		}
+		if layout, err := home.client.Collection("state").Doc("-layout").Get(t.Context()); err == nil || layout.Exists() {
+			t.Errorf("%s: it was made ours", collection)
+		}
+		if _, err := home.EndSession(t.Context(), "x", time.Unix(2e9, 0), time.Unix(1e9, 0)); err != nil {
+			t.Error(err)
+		}
+		if _, err := theirs.Get(t.Context()); err != nil {
+			t.Errorf("%s: %v", collection, err)
+		}
+		if _, err := theirs.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := home.Prepare(t.Context()); err != nil { // with what is ours
+			t.Error(err)
+		}
 	}
 }
