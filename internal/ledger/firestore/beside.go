@@ -73,7 +73,7 @@ func (d *Database) EndSession(ctx context.Context, id string, until, now time.Ti
 	var all []write
 	over := from(sessions, up, "until").where("until", more, integer(0)).where("until", less, integer(now.UnixMicro()))
 	if err := d.run(ctx, over, some, func(one document) error {
-		if one.id() != id {
+		if one.id() != id && one.Name == d.path(sessions, one.id()) { // and none of somebody else's
 			all = append(all, write{Delete: one.Name})
 		}
 		return nil

@@ -136,3 +136,36 @@ func TestAStatusIsNoText(t *testing.T) {
 		t.Errorf("%.300v", err)
 	}
 }
+
+// A database in which somebody else keeps something by the same names is not made ours, and nothing
+// in it is deleted.
+func TestSomebodyElsesDatabaseIsLeftAlone(t *testing.T) {
+	for _, collection := range []string{"requests", "outbox", "notes", "leases", "sessions", "state"} {
+		home := rig(t)
+		theirs := home.client.Collection(collection).Doc("abc")
+		if _, err := home.client.Collection("state").Doc("-layout").Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := theirs.Set(t.Context(), document{"until": 1, "made": 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := home.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), collection+"/abc") {
+			t.Errorf("%s: %v", collection, err)
+		}
+		if layout, err := home.client.Collection("state").Doc("-layout").Get(t.Context()); err == nil || layout.Exists() {
+			t.Errorf("%s: it was made ours", collection)
+		}
+		if _, err := home.EndSession(t.Context(), "x", time.Unix(2e9, 0), time.Unix(1e9, 0)); err != nil {
+			t.Error(err)
+		}
+		if _, err := theirs.Get(t.Context()); err != nil {
+			t.Errorf("%s: %v", collection, err)
+		}
+		if _, err := theirs.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := home.Prepare(t.Context()); err != nil { // with what is ours
+			t.Error(err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ package firestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -71,7 +72,8 @@ func New(c Config) *Database {
 
 // Prepare marks a new database as one that is kept in this version's layout, and returns a
 // ledger.NewerError for one that is kept in a way that this version does not know. Layouts
-// only add: a version runs on its own and on the next one.
+// only add: a version runs on its own and on the next one. One in which somebody else keeps
+// documents where ours would lie is left as it is.
 func (d *Database) Prepare(ctx context.Context) error {
 	found, err := d.get(ctx, states, []string{layoutDocument})
 	if err != nil {
@@ -83,11 +85,23 @@ func (d *Database) Prepare(ctx context.Context) error {
 		}
 		return nil
 	}
+	for _, collection := range []string{requests, outbox, notes, leases, sessions, states} {
+		if err := d.run(ctx, d.others(collection), 1, func(one document) error {
+			return fmt.Errorf("%s is somebody else's: it has %q; make one for jitaccess alone, and name it in DATABASE_URL", d, one.Name)
+		}); err != nil {
+			return err
+		}
+	}
 	err = d.follows(ctx, d.create(states, layoutDocument, fields{"version": integer(layout)}))
 	if errors.Is(err, ledger.ErrChanged) { // another was quicker
 		return nil
 	}
 	return err
+}
+
+// others are documents of a collection that are not ours: they have the name of something else.
+func (d *Database) others(collection string) *query {
+	return from(collection, up).where(name, atLeast, value{Reference: d.documents + "/" + collection + "/" + behindMarked})
 }
 
 // String names the database.

@@ -146,7 +146,11 @@ func (d document) id() string {
 }
 
 // idMark begins the id of each document: empty ids, and those with __ around them, may not be.
-const idMark = "-"
+// behindMarked is behind all that it begins, and before what begins with a letter or a digit.
+const (
+	idMark       = "-"
+	behindMarked = "-~"
+)
 
 // named is the id of a document of ours: a text of which a prefix has a prefix.
 // https://cloud.google.com/firestore/quotas#collections_documents_and_fields
