@@ -16,10 +16,9 @@ var direct = []string{
 	"golang.org/x/oauth2", "golang.org/x/sync", "golang.org/x/time",
 	"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "go.yaml.in/yaml/v4", "modernc.org/sqlite",
 	// Of tests alone. Google's clients judge there what the product asks for and how the sandbox answers.
-	"cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
+	"cloud.google.com/go/firestore", "cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
 	// Of tests alone: the official definition of OTLP reads there what the product sends.
 	"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf",
-	"cloud.google.com/go/firestore", "cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
 	// Of cmd/release alone, for the image.
 	"golang.org/x/crypto/x509roots/fallback",
 	// Of tests alone.
