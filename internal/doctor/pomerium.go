@@ -210,7 +210,7 @@ func pomeriumRemedy(err error) string {
 	case e.Code == access.CodeCallRefused && e.Kind == access.Upstream:
 		return "make a new API user token at https://console.pomerium.app/app/management/api-tokens, and set API_USER_TOKEN to it"
 	case e.Code == access.CodeServiceNotAllowed:
-		return "give the API user the role Admin"
+		return "give the API user the role Admin, and compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters"
 	case e.Code == access.CodeUnknownResource, e.Code == access.CodeCallRefused:
 		return "compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters"
 	}
