@@ -503,7 +503,14 @@ func TestPomerium_Doctor(t *testing.T) {
 		t.Error("what is broken does not count")
 	}
 	got, code = examined(map[string]string{"API_USER_TOKEN": "hunter2"})
-	expect("another token", got, "broken   pomerium: ", "Make a new API user token")
+	expect("another token", got, "broken   pomerium: ", "make a new API user token")
+	if strings.Contains(got, "reaches") || strings.Contains(got, "CLUSTER_ID") {
+		t.Error("what is not the matter is said too", got)
+	}
+	got, _ = examined(map[string]string{"ORGANIZATION_ID": "0123456789abcdef01234567"})
+	expect("another organization", got, "broken   pomerium: ", "compare ORGANIZATION_ID and CLUSTER_ID")
+	got, _ = examined(map[string]string{"JITACCESS_POMERIUM_ENDPOINT": "http://127.0.0.1:1"})
+	expect("nobody answers", got, "broken   pomerium: ", "see that this machine reaches")
 	if code != exitFailure || strings.Contains(got, "hunter2") {
 		t.Error(got)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -407,8 +408,11 @@ func TestHeadersOfTracesMayBeASecret(t *testing.T) {
 	}
 }
 
+// sources is the folder of the test, from which others go elsewhere.
+var sources, _ = os.Getwd()
+
 func readSource(path string) string {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(filepath.Join(sources, path))
 	if err != nil {
 		panic(err)
 	}

@@ -53,3 +53,26 @@ func TestWhereALedgerIs(t *testing.T) {
 		}
 	}
 }
+
+// Commands look where the service remembers, also where nothing says so.
+func TestALedgerIsReadWhereTheServiceHasIt(t *testing.T) {
+	behindPomerium := map[string]string{"API_USER_TOKEN": "t", "ORGANIZATION_ID": "o", "CLUSTER_ID": "c",
+		"JWKS_ENDPOINT": "https://jit.example.com/.well-known/pomerium/jwks.json"}
+	for name, c := range map[string]struct{ variable, value, want string }{
+		"nothing said":          {"PORT", "8000", "sqlite:"},
+		"one that is named":     {"DATABASE_URL", "sqlite:other.db", "sqlite:other.db"},
+		"a service in a fault":  {"CLUSTER_ID", "", ""},
+		"beside Google Cloud":   {"RESOURCE_SCOPE", "organizations/1", ""},
+		"one that is no ledger": {"DATABASE_URL", "mysql:x", "mysql:x"},
+	} {
+		l, err := config.ReadLedger(func(variable string) string {
+			if variable == c.variable {
+				return c.value
+			}
+			return behindPomerium[variable]
+		})
+		if got := l.Database.Value.Reveal(); got != c.want || (err == nil) != strings.HasPrefix(c.want, "sqlite:") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}

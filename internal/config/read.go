@@ -81,12 +81,18 @@ func settingsOf(c *Config) (all []setting) {
 }
 
 // ReadLedger reads what a Ledger is made of, and nothing else: commands that only look
-// at a database need no service around it.
+// at a database need no service around it. Where nothing says which, it is the one that the
+// service makes by itself, if it does.
 func ReadLedger(lookup func(string) string) (Ledger, error) {
 	r := &reader{lookup: lookup, variables: map[string]*variable{}}
 	c := &Config{}
 	for field, value := range reflect.ValueOf(&c.Ledger).Elem().Fields() {
 		r.field(field.Tag, value)
+	}
+	if c.Ledger.Database.IsZero() {
+		if whole, err := Read(lookup); err == nil {
+			c.Ledger.Database = whole.Ledger.Database
+		}
 	}
 	r.platform(c)
 	r.checkLedger(c)

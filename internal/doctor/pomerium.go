@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,9 +30,7 @@ func (d *doctor) pomerium(ctx context.Context) {
 	const check = "pomerium"
 	policies, waiting, err := d.Pomerium(ctx)
 	if err != nil {
-		d.broken(check, "Pomerium Zero does not do what it was asked: "+why(err), "see that this machine reaches it. "+
-			"Make a new API user token at https://console.pomerium.app/app/management/api-tokens if this one is refused; "+
-			"compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters if there is no such thing")
+		d.broken(check, "Pomerium Zero does not do what it was asked: "+why(err), pomeriumRemedy(err))
 		return
 	}
 	d.ok(check, "the API answers, and takes API_USER_TOKEN")
@@ -201,4 +200,19 @@ func (d *doctor) weekly(m Memory) {
 		d.warn(check, "ADMINS names no person and no group, so that nobody is told what it finds; the log and health/ready have it",
 			"name somebody in ADMINS")
 	}
+}
+
+// pomeriumRemedy goes by what the answer says: only where there was none is the way to it in doubt.
+func pomeriumRemedy(err error) string {
+	e, _ := errors.AsType[*access.Error](err)
+	switch {
+	case e == nil:
+	case e.Code == access.CodeCallRefused && e.Kind == access.Upstream:
+		return "make a new API user token at https://console.pomerium.app/app/management/api-tokens, and set API_USER_TOKEN to it"
+	case e.Code == access.CodeServiceNotAllowed:
+		return "give the API user the role Admin, and compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters"
+	case e.Code == access.CodeUnknownResource, e.Code == access.CodeCallRefused:
+		return "compare ORGANIZATION_ID and CLUSTER_ID with https://console.pomerium.app/app/clusters"
+	}
+	return "see that this machine reaches https://console.pomerium.app"
 }
