@@ -359,7 +359,8 @@ func (c *caller) deny(args []string) error {
 
 func (c *caller) endOptions() {
 	c.jsonOption()
-	c.flags.StringVar(&c.project, "project", "", "on which `project`, or folders/NUMBER, it is, where the service has no memory and cannot say")
+	c.flags.StringVar(&c.project, "project", "", "on which `project`, or folders/NUMBER, it is, "+
+		"where the service has no memory and cannot say")
 	c.flags.StringVar(&c.person, "person", "", "of whom, for administrators: an `address`")
 }
 

@@ -132,17 +132,6 @@ func everyActionOnAFolder(t *testing.T, f folders) {
 	}
 }
 
-// What a folder is called costs no call: until it was listed it is called by its number.
-func TestTheNameOfAFolderCostsNoCall(t *testing.T) {
-	f := newFolders(t, namesFolders, nil)
-	path := "/access/" + folderProduction
-	if page := f.page(alice, path).expect(t, 200, "folder 731905264410"); strings.Contains(page.body, "Production") {
-		t.Errorf("who has asked what the folder is called? %s", page.body)
-	}
-	f.page(alice, "/?list").expect(t, 200, ">Production<", ">folder 731905264410<")
-	f.page(alice, path).expect(t, 200, "Production (folder 731905264410)")
-}
-
 // A policy that does not name the folder any more: nothing is given out there, what waits is
 // refused, and what stands is seen and can be ended.
 func TestAFolderThatIsNoLongerNamed(t *testing.T) {

@@ -85,10 +85,11 @@ func newGoogle(c *config.Config, platform *gcp.Platform, k clock) (*provider.Goo
 }
 
 func registered(google *provider.Google) []broker.Registration {
-	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: access.Each(resourcename.Kinds, func(k access.ResourceKind) access.ResourceKind {
-		k.Title = google.Title
-		return k
-	})}}
+	kinds := slices.Clone(resourcename.Kinds)
+	for i := range kinds {
+		kinds[i].Title = google.Title
+	}
+	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: kinds}}
 }
 
 // leasing is what Pomerium's provider needs of the ledger.

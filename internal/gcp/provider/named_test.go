@@ -75,12 +75,15 @@ func TestWhatIsNamedIsOffered(t *testing.T) {
 				}
 				return all
 			})
+			if title := google.Title("folders/1"); title != "" || g.Calls("/v3/folders:search") != 0 {
+				t.Errorf("called %q before anything was listed", title)
+			}
 			for range 2 { // the second time of what was found the first
 				all, warnings, err := google.Resources(t.Context(), "ana@example.com")
 				var got, warns []string
 				for _, i := range all {
 					if i.Resource.HoldsOthers() {
-						got = append(got, string(i.Resource)+"="+i.Title)
+						got = append(got, string(i.Resource)+"="+google.Title(i.Resource)) // without another search
 					}
 				}
 				for _, w := range warnings {
