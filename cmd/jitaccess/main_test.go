@@ -63,6 +63,8 @@ func TestRun(t *testing.T) {
 		{"help", []string{"--help"}, nil, exitOK, []string{"serve", "sandbox", "docs/configuration.md"}},
 		{"serve takes no arguments", []string{"serve", "--port"}, nil, exitUsage, []string{"environment"}},
 		{"an unknown flag", []string{"sandbox", "--nonsense"}, nil, exitUsage, []string{"nonsense"}},
+		{"a sandbox with a policy that is not there", []string{"sandbox", "--policy", "testdata/none.yaml"}, nil, exitFailure, []string{"none.yaml", "no such file"}},
+		{"a sandbox with a policy that is none", []string{"sandbox", "--policy", "main.go"}, nil, exitFailure, []string{"main.go has", "policy lint main.go"}},
 		{"a sandbox that others could reach", []string{"sandbox", "--address", "0.0.0.0:0"}, nil, exitFailure, []string{"127.0.0.1"}},
 		{"config without a command", []string{"config"}, nil, exitUsage, []string{"config explain"}},
 		{"settings explained", []string{"config", "explain", "--service", "jit"}, map[string]string{"RESOURCE_SCOPE": "folders/1"}, exitOK,

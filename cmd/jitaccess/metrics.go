@@ -74,7 +74,7 @@ func forScrapers(ctx context.Context, c *config.Config, google *cloud, m *metric
 		defer mu.Unlock()
 		if now := k.now(); now.Sub(said) >= refusalsEvery {
 			said = now
-			log.Warn("a scraper of metrics was refused: "+why+"; have it send METRICS_TOKEN as a bearer token (docs/metrics.md)",
+			log.Warn("a scraper of metrics was refused: "+why+"; have it send METRICS_TOKEN (docs/metrics.md)",
 				"event", events.Refusal)
 		}
 	}), nil

@@ -39,8 +39,9 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	if *journal {
 		log = stdout
 	}
-	var err error
+	err := readable(*policyFile)
 	switch {
+	case err != nil:
 	case *google != "":
 		err = sandbox.ServeGoogle(ctx, *google, stdout)
 	case *pomerium:
@@ -56,6 +57,22 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 		return failed(stderr, exitFailure, err)
 	}
 	return exitOK
+}
+
+// readable is whether a policy file can be read and is one. Without one that holds the service starts all the same, so
+// that a deployment serves on, and says so in its log, which nobody sees here.
+func readable(policyFile string) error {
+	if policyFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(policyFile)
+	if err != nil {
+		return fmt.Errorf("the policy file cannot be read: %w", err)
+	}
+	if _, faults := policy.ReadFile(text); len(faults) > 0 {
+		return fmt.Errorf("%s has %d faults; to see them: jitaccess policy lint %[1]s", policyFile, len(faults))
+	}
+	return nil
 }
 
 func trySandbox(ctx context.Context, o sandbox.Options, policyFile string, env func(string) string, stdout, stderr, log io.Writer) error {
