@@ -83,7 +83,7 @@ var (
 	spanNames = []string{"ask", "ask for", "add reviewers", "decide", "end", "withdraw", "review glass", "enrol passkey", "approve passkey", "remove passkey",
 		"change application", "take in a bounce", "sweep", "survey"}
 	apiValues       = `google|identity|login|oauth|pomerium|github|callback|smtp|imap|database`
-	callValues      = `GET|POST|PUT|PATCH|DELETE|connect|send|look|read|write|[gs]etIamPolicy|testIamPermissions|signJwt|batchGet|analyzeIamPolicy|searchAllIamPolicies|searchAllResources|searchTransitiveMemberships|searchTransitiveGroups|generateAccessToken`
+	callValues      = `GET|POST|PUT|PATCH|DELETE|connect|send|look|read|write|[gs]etIamPolicy|testIamPermissions|signJwt|batchGet|analyzeIamPolicy|searchAllIamPolicies|searchAllResources|searchTransitiveMemberships|searchTransitiveGroups|generateAccessToken|runQuery|runAggregationQuery`
 	methodValues    = `GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other`
 	attributeValues = map[string]*regexp.Regexp{
 		attributeAPI:      regexp.MustCompile(`^(` + apiValues + `)$`),
