@@ -54,8 +54,6 @@ BENCHCOUNT ?= 5
 # gcc and the C library are for the race detector and the model's checker, spin is for the model, the others for tests with a real database, real
 # mail servers, a real proxy, a second verifier of signatures, programs in other languages, shells, a real browser and a real OAuth server.
 # Where npm comes from elsewhere, Debian's would be in conflict with it.
-PACKAGES := apache2 ca-certificates chromium dovecot-imapd fish gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules openssh-client postfix postgresql python3-cryptography python3-dkim python3-jwt \
-	python3-venv sasl2-bin spin zsh \
 PACKAGES := apache2 ca-certificates chromium dovecot-imapd fish gcc libapache2-mod-auth-openidc libc6-dev libsasl2-modules openssh-client postfix postgresql python3-cryptography python3-dkim python3-jwt python3-venv sasl2-bin spin zsh \
 	$(if $(shell command -v npm),,nodejs npm)
 OAUTH_SERVER := internal/oauth/testdata
