@@ -160,7 +160,7 @@ func TestTheTourByCommandLine(t *testing.T) {
 		t.Errorf("%v, %v", err, page)
 	}
 	// When it was to end is not told as when it did.
-	if out := alice.must("history", "--state", "ended"); !regexp.MustCompile(id+` +ended .* \d\d:\d\d  +[A-Z]`).MatchString(out) {
+	if out := alice.must("history", "--state", "ended"); !regexp.MustCompile(id + ` +ended .* \d\d:\d\d  +[A-Z]`).MatchString(out) {
 		t.Errorf("%s", out)
 	}
 	if out := alice.must("history", "--state", "denied"); !strings.Contains(out, extended) || strings.Contains(out, id) {
