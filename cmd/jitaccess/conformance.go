@@ -26,7 +26,7 @@ func runConformance(ctx context.Context, args []string, env func(string) string,
 	assertion := flags.String("assertion-file", "", "a file with one x-goog-iap-jwt-assertion, of any age")
 	group := flags.String("group", "", "the address of a group whose members the account may read")
 	customer := flags.String("customer", "my_customer", "the Cloud Identity customer whose the group is")
-	database := flags.String("firestore", "", "the id of an empty database of Firestore in the project, in which documents are written and removed")
+	database := flags.String("firestore", "", "an empty database of Firestore in the project; documents are written there, and removed")
 	patience := flags.Duration("patience", 8*time.Minute, "how long a change of a policy may take to have an effect")
 	asJSON := flags.Bool("json", false, "print the report as one JSON object")
 	if !parsed(flags, args, stderr) {

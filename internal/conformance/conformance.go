@@ -4,8 +4,8 @@
 // look like, and what Firestore refuses (docs/conformance.md).
 //
 // All that it writes are bindings of the caller's own, or of nobody who exists, whose condition
-// has one title, and documents of one collection in a database that is scratch; they are taken out at the end, and by the next run if this one does not come
-// to it.
+// has one title, and documents of one collection in a database that is scratch; they are taken out
+// at the end, and by the next run if this one does not come to it.
 package conformance
 
 import (

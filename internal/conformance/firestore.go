@@ -167,7 +167,8 @@ func (r *run) scratchDatabase(ctx context.Context) error {
 	if err := json.Unmarshal(a.body, &found); err != nil {
 		return fmt.Errorf("the database %s cannot be looked at: %w", r.c.Database, err)
 	}
-	if others := slices.DeleteFunc(found.CollectionIds, func(id string) bool { return id == marks }); len(others) > 0 || found.NextPageToken != "" {
+	others := slices.DeleteFunc(found.CollectionIds, func(id string) bool { return id == marks })
+	if len(others) > 0 || found.NextPageToken != "" {
 		return Refused{fmt.Sprintf("the database %s is in use: it has other documents (%s)", r.c.Database, strings.Join(others, ", ")),
 			"make one that is for this alone"}
 	}
@@ -281,8 +282,8 @@ func (r *run) oneClock(ctx context.Context, id string) outcome {
 }
 
 func (r *run) ordered(ctx context.Context, id string) outcome {
-	if _, a := r.commit(ctx, "start", r.update("count-1", object{"counted": integer(1)}, nil), r.update("count-2", object{"counted": integer(2)}, nil),
-		r.update("count-3", object{"n": integer(3)}, nil)); !a.ok() {
+	if _, a := r.commit(ctx, "start", r.update("count-1", object{"counted": integer(1)}, nil),
+		r.update("count-2", object{"counted": integer(2)}, nil), r.update("count-3", object{"n": integer(3)}, nil)); !a.ok() {
 		return silence(a)
 	}
 	count := query(nil, "counted", "ASCENDING")
