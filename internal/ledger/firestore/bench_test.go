@@ -12,9 +12,9 @@ import (
 	"jitaccess/internal/access"
 )
 
-// past is how many requests lie in the ledger that is measured; those of relational.BenchmarkLedger
-// have 100,000. The emulator keeps them in its memory.
-var past = flag.Int("past", 100_000, "how many requests lie in the ledger that is measured")
+// past is how many requests lie in the ledger that is measured; in that of internal/ledger/relational
+// are 100,000. The emulator keeps them in its memory, of which it has 512 MB here.
+var past = flag.Int("past", 10_000, "how many requests lie in the ledger that is measured")
 
 // full puts requests of 200 people, on 50 resources, into a database, as the ledger writes their
 // rows. Entries are written for none.
