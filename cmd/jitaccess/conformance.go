@@ -11,6 +11,7 @@ import (
 
 	"jitaccess/internal/access"
 	cli "jitaccess/internal/client"
+	"jitaccess/internal/config"
 	"jitaccess/internal/conformance"
 	"jitaccess/internal/gcp"
 )
@@ -25,18 +26,24 @@ func runConformance(ctx context.Context, args []string, env func(string) string,
 	assertion := flags.String("assertion-file", "", "a file with one x-goog-iap-jwt-assertion, of any age")
 	group := flags.String("group", "", "the address of a group whose members the account may read")
 	customer := flags.String("customer", "my_customer", "the Cloud Identity customer whose the group is")
+	database := flags.String("firestore", "", "an empty database of Firestore in the project; documents are written there, and removed")
 	patience := flags.Duration("patience", 8*time.Minute, "how long a change of a policy may take to have an effect")
 	asJSON := flags.Bool("json", false, "print the report as one JSON object")
 	if !parsed(flags, args, stderr) {
 		return exitUsage
 	}
-	c := conformance.Config{Project: *project, Group: *group, Customer: *customer, Patience: *patience, Version: version,
+	c := conformance.Config{Project: *project, Database: *database, Group: *group, Customer: *customer, Patience: *patience, Version: version,
 		Now: k.now, Sleep: k.sleep}
 	if err := twice(*project, *scratch); err != nil {
 		return failed(stderr, exitUsage, err)
 	}
 	if *patience < time.Minute || *patience > 30*time.Minute {
 		return failed(stderr, exitUsage, errors.New("--patience is from 1m to 30m: tokens are good for an hour"))
+	}
+	if *database != "" {
+		if named, err := config.ParseDatabase("firestore:" + *database); err != nil || named.Firestore.Project != "" {
+			return failed(stderr, exitUsage, fmt.Errorf("--firestore: %q is not the id of a database", *database))
+		}
 	}
 	if *group != "" {
 		if _, err := access.ParsePrincipal(*group); err != nil {

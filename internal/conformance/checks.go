@@ -60,7 +60,7 @@ var checks = slices.Concat(
 	[]check{
 		{"permission.wildcard", "permissions with a wildcard cannot be tested (400)", testIam, (*run).wildcard},
 	},
-	grantChecks, assertionChecks, groupChecks,
+	grantChecks, assertionChecks, groupChecks, firestoreChecks,
 )
 
 // never is a condition that never holds, told apart from others by n.

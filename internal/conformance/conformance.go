@@ -1,11 +1,11 @@
 // Package conformance tries in a project that is scratch what the sandbox's Google Cloud and
 // the service assume of the real one: how writes of policies are refused, which limits there
-// are, what conditions may say, when a grant begins and ends to work, and what assertions and
-// groups look like (docs/conformance.md).
+// are, what conditions may say, when a grant begins and ends to work, what assertions and groups
+// look like, and what Firestore refuses (docs/conformance.md).
 //
 // All that it writes are bindings of the caller's own, or of nobody who exists, whose condition
-// has one title; they are taken out at the end, and by the next run if this one does not come
-// to it.
+// has one title, and documents of one collection in a database that is scratch; they are taken out
+// at the end, and by the next run if this one does not come to it.
 package conformance
 
 import (
@@ -17,7 +17,7 @@ import (
 // mark is the title of every condition that is written.
 const mark = "jitaccess conformance"
 
-// Config is what a run needs. Assertion, Group and Said may be empty.
+// Config is what a run needs. Database, Assertion, Group and Said may be empty.
 type Config struct {
 	// Project is the id of the project that is scratch, Account the service account that calls.
 	Project, Account string
@@ -29,6 +29,9 @@ type Config struct {
 	Keys func(context.Context) ([]byte, error)
 	// Skew is how far our clock is ahead of Google's, and whether that is too much.
 	Skew func() (time.Duration, bool)
+	// Database is the id of a database of Firestore in the project that is scratch too; empty where
+	// nothing is to be tried of it.
+	Database string
 	// Assertion is one of Identity-Aware Proxy's, of any age.
 	Assertion string
 	// Group is the address of a group, and Customer whose it is.
@@ -75,6 +78,8 @@ type Report struct {
 	Real    bool      `json:"realGoogle"`
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended"`
+	// Database is the one of Firestore in which something was tried.
+	Database string `json:"firestore,omitempty"`
 	// LetPass is what stood in the policy and may.
 	LetPass []string  `json:"letPass"`
 	Checks  []Checked `json:"checks"`
@@ -129,8 +134,12 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	if err := r.scratch(ctx); err != nil {
 		return r.report, err
 	}
+	if err := r.scratchDatabase(ctx); err != nil {
+		return r.report, err
+	}
 	r.redact = redaction(c, r.project)
-	if left := r.clear(ctx); ctx.Err() != nil {
+	r.report.Database = r.redact(c.Database)
+	if left := r.clean(ctx); ctx.Err() != nil {
 		return r.report, ctx.Err()
 	} else if len(left) > 0 {
 		return r.report, Refused{"what an earlier run left could not be taken out: " + left[0], "take it out by hand"}
@@ -140,12 +149,17 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	return r.report, nil
 }
 
+// clean removes what runs have written, and says what of it is left.
+func (r *run) clean(ctx context.Context) []string {
+	return append(r.clear(ctx), r.clearDatabase(ctx)...)
+}
+
 // try makes all checks, and takes out what they wrote, whatever becomes of them.
 func (r *run) try(ctx context.Context) {
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
 		defer cancel()
-		for _, left := range r.clear(end) {
+		for _, left := range r.clean(end) {
 			r.report.Left = append(r.report.Left, r.redact(left))
 		}
 	}()

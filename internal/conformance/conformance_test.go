@@ -38,7 +38,7 @@ func TestTheSandboxConforms(t *testing.T) {
 				t.Errorf("the policy was\n%v\nand is\n%v", before, after)
 			}
 			for _, c := range report.Checks {
-				if c.Result != Passes {
+				if c.Result != Passes && !(ofFirestore(c.ID) && c.Result == Untried) {
 					t.Errorf("%s %s: %s", c.ID, c.Result, c.Observed)
 				}
 			}
@@ -176,6 +176,9 @@ func init() {
 // A Google that is otherwise in one point fails the check of that point, and no other.
 func TestAPlantedDifferenceFailsItsCheck(t *testing.T) {
 	for _, k := range checks {
+		if ofFirestore(k.id) { // see firestorePlants
+			continue
+		}
 		t.Run(k.id, func(t *testing.T) {
 			t.Parallel()
 			p, planted := plants[k.id]
@@ -286,7 +289,7 @@ func TestWhatStoodStays(t *testing.T) {
 		p.Labels = map[string]string{"env": "test", "stage": "non-prod", "production": "false"}
 	})
 	report := w.run(t.Context())
-	if got := results(report, Untried); !slices.Equal(got, []string{"version.lost"}) {
+	if got := slices.DeleteFunc(results(report, Untried), ofFirestore); !slices.Equal(got, []string{"version.lost"}) {
 		t.Errorf("untried are %v", got)
 	}
 	if got := results(report, Differs); got != nil {
@@ -359,7 +362,7 @@ func TestACrashedRunIsCleanedByTheNext(t *testing.T) {
 	w.wrap = nil
 	w.serving.Unlock()
 	report, err = Run(t.Context(), w.Config)
-	if err != nil || len(report.Left) > 0 || w.policy() != clean || report.Count(Passes) != len(checks) {
+	if err != nil || len(report.Left) > 0 || w.policy() != clean || report.Count(Passes) != len(checks)-len(firestoreChecks) {
 		t.Errorf("%v, left %v, %d pass, the policy is\n%s", err, report.Left, report.Count(Passes), w.policy())
 	}
 }
@@ -409,7 +412,7 @@ func TestWhatIsMissingIsUntried(t *testing.T) {
 	w.Assertion, w.Group = "", ""
 	report := w.run(t.Context())
 	for _, c := range report.Checks {
-		needs := strings.HasPrefix(c.ID, "iap.") || strings.HasPrefix(c.ID, "group.") || strings.HasPrefix(c.ID, "grant.")
+		needs := strings.HasPrefix(c.ID, "iap.") || strings.HasPrefix(c.ID, "group.") || strings.HasPrefix(c.ID, "grant.") || ofFirestore(c.ID)
 		if (c.Result == Untried) != needs || c.Result == Differs {
 			t.Errorf("%s %s: %s", c.ID, c.Result, c.Observed)
 		}

@@ -18,6 +18,9 @@ var address = lazyregexp.New(`[^\s"'<>()\[\],;:=]+@[A-Za-z0-9.-]+`)
 // above is what the project is in, as Google names it.
 var above = lazyregexp.New(`\b(organizations|folders)/[0-9]+|\bC0[0-9a-z]{7}\b`)
 
+// link is what a link of Firestore's names in Base64.
+var link = lazyregexp.New(`\bcreate_[a-z]+=[^\s"]+`)
+
 // redaction takes out of Google's texts who and what they name.
 func redaction(c Config, p project) func(string) string {
 	var names []string
@@ -29,6 +32,7 @@ func redaction(c Config, p project) func(string) string {
 	known := strings.NewReplacer(names...)
 	return func(text string) string {
 		text = address().ReplaceAllString(known.Replace(text), "SOMEBODY")
+		text = link().ReplaceAllString(text, "LINK")
 		text = above().ReplaceAllString(text, "ABOVE")
 		if d := domain(c.Group); d != "" {
 			text = strings.ReplaceAll(text, d, "DOMAIN")
@@ -46,6 +50,9 @@ func (r Report) Text(w io.Writer) error {
 	fmt.Fprintf(w, "jitaccess %s against %s, %s to %s\n", r.Version, google, r.Began.Format(time.RFC3339), r.Ended.Format(time.TimeOnly))
 	if len(r.LetPass) > 0 {
 		fmt.Fprintf(w, "In the policy stood: %s\n", strings.Join(r.LetPass, ", "))
+	}
+	if r.Database != "" {
+		fmt.Fprintf(w, "Documents were written in the database: %s\n", r.Database)
 	}
 	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -73,8 +73,9 @@ func (a answer) organizationPolicy() bool {
 		(bytes.Contains(a.body, []byte("constraints/")) || bytes.Contains(a.body, []byte("permitted customer")))
 }
 
-// call makes one call for a check. body is nil for a GET.
-func (r *run) call(ctx context.Context, client *http.Client, check, at string, body any) answer {
+// call makes one call for a check. body is nil for a GET. routing says what the call is of, where the
+// service is to know before it reads the body.
+func (r *run) call(ctx context.Context, client *http.Client, check, at string, body any, routing ...string) answer {
 	method, content := http.MethodGet, io.Reader(nil)
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -88,6 +89,9 @@ func (r *run) call(ctx context.Context, client *http.Client, check, at string, b
 		return answer{err: err}
 	}
 	request.Header.Set("X-Goog-Request-Reason", reason+check)
+	for _, of := range routing {
+		request.Header.Set("X-Goog-Request-Params", of)
+	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
