@@ -90,7 +90,8 @@ func (r *Refusal) ByFront() bool { return r.Code == "" }
 // SignedOut is whether the answer is that nobody is signed in: by the service, or by a front that
 // leads browsers to its sign-in page. An application's own token has nothing to do with that.
 func (r *Refusal) SignedOut() bool {
-	return r.Status == http.StatusUnauthorized && r.Code != "bad-token" && r.Code != "no-token" || r.ByFront() && r.Status >= 300 && r.Status < 400
+	unknown := r.Status == http.StatusUnauthorized && r.Code != "bad-token" && r.Code != "no-token"
+	return unknown || r.ByFront() && r.Status >= 300 && r.Status < 400
 }
 
 // Unreachable is that there was no answer, or none that could be read to its end.
