@@ -240,7 +240,8 @@ func immediate(on access.Resource) bool { return isPomeriums(on) || hasKind(appl
 
 // programs is what applications ask through; nil where what they ask for could not be
 // remembered, or nothing signs what they are handed.
-func programs(c *config.Config, requests observedBroker, all application.Registry, hub *gitHub, memory memories, k clock) *server.Applications {
+func programs(c *config.Config, requests observedBroker, all application.Registry, hub *gitHub, memory memories,
+	k clock) *server.Applications {
 	if memory.ledger == nil || memory.tokens == nil {
 		return nil
 	}
