@@ -18,7 +18,7 @@ var direct = []string{
 	// Of tests alone: the official definition of OTLP reads there what the product sends.
 	"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf",
 	// Of tests alone. Google's clients judge there what the product asks for and how the sandbox answers.
-	"cloud.google.com/go/firestore", "cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/grpc",
+	"cloud.google.com/go/firestore", "cloud.google.com/go/secretmanager", "google.golang.org/api", "google.golang.org/genproto", "google.golang.org/grpc",
 	// Of cmd/release alone, for the image.
 	"golang.org/x/crypto/x509roots/fallback",
 	// Of tests alone.

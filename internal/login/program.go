@@ -102,7 +102,7 @@ func (l *Login) IdentifyScript(r *http.Request) (access.Caller, error) {
 		return l.Identify(r) // what else stands there may be for a server on the way
 	}
 	if len(shown) > 1 {
-		return access.Caller{}, bad(errors.New("Authorization is there twice"))
+		return access.Caller{}, bad(errors.New("the header Authorization is there twice"))
 	}
 	var s session
 	_, text, _ := strings.Cut(shown[0], " ")

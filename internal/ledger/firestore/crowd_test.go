@@ -2,8 +2,10 @@ package firestore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	official "cloud.google.com/go/firestore"
 	"google.golang.org/genproto/googleapis/type/latlng"
 
 	"jitaccess/internal/ledger"
@@ -36,20 +39,22 @@ func TestACrowdKeepsNothingBehindItFromBeingRead(t *testing.T) {
 				ledger.Kept{ID: "put aside", Notice: []byte(`{}`), Made: c.Now()}); err != nil {
 				t.Fatal(err)
 			}
-			batch := home.client.Batch()
-			put := func(collection, name string, of document) {
-				batch.Set(home.client.Collection(collection).Doc(name), of)
-			}
-			for n := range many {
-				waiting := document{"besides": false, "channels": "", "person": "", "due": 1, "made": 1, "aside": false}
-				for name, value := range d {
-					waiting[name] = value
+			write := func(_ context.Context, all *official.Transaction) error {
+				put := func(collection, name string, of document) error {
+					return all.Set(home.client.Collection(collection).Doc(name), of)
 				}
-				put("outbox", fmt.Sprintf("x%d", n), waiting)
-				put("outbox", fmt.Sprintf("y%d", n), document{"aside": true, "made": 0.5})
-				put("notes", fmt.Sprintf("x%d", n), document{"kind": "x", "made": 1.5})
+				for n := range many {
+					waiting := document{"besides": false, "channels": "", "person": "", "due": 1, "made": 1, "aside": false}
+					maps.Copy(waiting, d)
+					if err := errors.Join(put("outbox", fmt.Sprintf("x%d", n), waiting),
+						put("outbox", fmt.Sprintf("y%d", n), document{"aside": true, "made": 0.5}),
+						put("notes", fmt.Sprintf("x%d", n), document{"kind": "x", "made": 1.5})); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
-			if _, err := batch.Commit(t.Context()); err != nil {
+			if err := home.client.RunTransaction(t.Context(), write); err != nil {
 				t.Fatal(err)
 			}
 			found := false

@@ -126,7 +126,7 @@ func (d *Database) count(ctx context.Context, q *query) (n int, err error) {
 const stride = 100
 
 // errStands is of pages that do not end.
-var errStands = errors.New("Firestore answers with what came before, and not with what comes next")
+var errStands = errors.New("the service answers with what came before, and not with what comes next")
 
 // all is run page by page, without the service being waited for while each works.
 func (d *Database) all(ctx context.Context, q *query, max int, each func(document) error) error {
