@@ -418,6 +418,7 @@ func TestPomerium_NobodyElseIsCalled(t *testing.T) {
 	p.as(carla, "GET", "/health/ready", nil).expect(t, 200)
 	mu.Lock()
 	defer mu.Unlock()
+	delete(dialled, strings.TrimPrefix(everyTrace().url, "http://")) // where the tests' traces go
 	got := slices.Sorted(maps.Keys(dialled))
 	want := slices.Sorted(slices.Values([]string{p.api.Listener.Addr().String(), p.proxy.Listener.Addr().String()}))
 	if !slices.Equal(got, want) {
@@ -543,7 +544,7 @@ func TestPomerium_CommandsThatNeedGoogle(t *testing.T) {
 		{[]string{"eligible"}, exitFailure, "needs Google Cloud"},
 		{[]string{"sweep"}, exitOK, "finished 0"},
 		{[]string{"reconcile"}, exitOK, "0 differences"},
-		{[]string{"ledger", "verify"}, exitUsage, "DATABASE_URL"},
+		{[]string{"ledger", "verify"}, exitOK, "fine"},
 	} {
 		var out, wrong strings.Builder
 		code := run(t.Context(), c.args, env, &out, &wrong)

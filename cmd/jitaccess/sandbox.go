@@ -70,7 +70,9 @@ func readable(policyFile string) error {
 		return fmt.Errorf("the policy file cannot be read: %w", err)
 	}
 	if _, faults := policy.ReadFile(text); len(faults) > 0 {
-		return fmt.Errorf("%s has %d faults; to see them: jitaccess policy lint %[1]s", policyFile, len(faults))
+		first := faults[0]
+		return fmt.Errorf("%s has %d faults, of which the first is %d:%d: %s; to see them all: jitaccess policy lint %[1]s",
+			policyFile, len(faults), first.Line, first.Column, first.Text)
 	}
 	return nil
 }

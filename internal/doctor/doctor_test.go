@@ -326,9 +326,9 @@ func TestEveryFaultIsFound(t *testing.T) {
 			}
 		}}, []string{"broken   policy file: the policy has faults 3:5: a rule needs the key \"name\"; correct it; jitaccess policy lint"}},
 		{"folders and an organization that rules give out", world{organization: mayWriteFolders, change: naming("folders/731905264410", "organizations/"+org)}, nil},
-		{"a folder that may not be written", world{change: naming("folders/550038216947")}, []string{
-			"broken   folders: a rule gives out folders/550038216947, and the service account lacks resourcemanager.folders.setIamPolicy there, or there is no such thing; " +
-				"run: gcloud resource-manager folders add-iam-policy-binding 550038216947 --member " + member + " --role roles/resourcemanager.folderIamAdmin --condition None; or take it out"}},
+		{"a folder that may not be written", world{change: naming("folders/731905264410")}, []string{
+			"broken   folders: a rule gives out folders/731905264410, and the service account lacks resourcemanager.folders.setIamPolicy there, or there is no such thing; " +
+				"run: gcloud resource-manager folders add-iam-policy-binding 731905264410 --member " + member + " --role roles/resourcemanager.folderIamAdmin --condition None; or take it out"}},
 		{"an organization that may not be written", world{change: naming("organizations/" + org)}, []string{
 			"broken   folders: …resourcemanager.organizations.setIamPolicy…run: " + onOrganization + "roles/resourcemanager.organizationAdmin"}},
 		{"a folder that does not exist", world{organization: mayWriteFolders, change: naming("folders/4711")}, []string{
