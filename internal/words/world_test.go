@@ -131,7 +131,7 @@ func visitingAs(identify func(*http.Request) (access.Caller, error), change func
 			t.Fatal(err)
 		}
 		h, err := server.New(server.Config{Broker: w.Broker(), Identify: identify, PublicURL: "https://jit.example.com", Log: slog.New(log),
-			Applications: &server.Applications{Registry: &registry{}, GitHub: gitHub{}, Tokens: tokens}, Now: func() time.Time { return noon }, Random: rand.Reader})
+			Applications: &server.Applications{Now: time.Now, Registry: &registry{}, GitHub: gitHub{}, Tokens: tokens}, Now: func() time.Time { return noon }, Random: rand.Reader})
 		if err != nil {
 			t.Fatal(err)
 		}
