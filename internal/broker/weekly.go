@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"jitaccess/internal/access"
@@ -156,14 +157,18 @@ func (b *Broker) endRound(ctx context.Context, m Memory, r access.Reconciliation
 	again = append(again, r.Unread...)
 	slices.Sort(again)
 	again = slices.Compact(again)
+	hidden := sync.OnceValues(func() ([]access.Difference, error) { return b.outOfSight(ctx, m, all) })
 	var told []access.Difference
 	for _, on := range again[:min(len(again), ReconcileCount)] {
 		before := slices.DeleteFunc(slices.Clone(r.Found), func(d access.Difference) bool { return d.Resource != on })
 		_, listed := slices.BinarySearch(all, on)
-		differences, err := b.differencesOn(ctx, m, on)
-		if !listed && !r.Round.Partial {
-			differences, err = b.outOfSight(ctx, m, all)
-			differences = slices.DeleteFunc(differences, func(d access.Difference) bool { return d.Resource != on })
+		var differences []access.Difference
+		var err error
+		if listed || r.Round.Partial {
+			differences, err = b.differencesOn(ctx, m, on)
+		} else {
+			differences, err = hidden()
+			differences = slices.DeleteFunc(slices.Clone(differences), func(d access.Difference) bool { return d.Resource != on })
 		}
 		unread := slices.Contains(r.Unread, on)
 		switch {

@@ -30,7 +30,7 @@ type Login interface {
 	EndElsewhere(ctx context.Context, token string) error
 	// SessionEnds is when the session of the browser is over; zero where there is none.
 	SessionEnds(r *http.Request) time.Time
-	// ProgramCode is what a program gets a token for that acts as this session, once; ProgramToken
+	// ProgramCode is what a program gets a token for that acts as whoever is logged in, once; ProgramToken
 	// redeems it for who knows the verifier of the challenge. IdentifyScript also takes that token.
 	ProgramCode(r *http.Request, challenge, redirect string) (code string, err error)
 	ProgramToken(ctx context.Context, code, verifier, redirect string) (token string, c access.Caller, ends time.Time, err error)
@@ -43,7 +43,7 @@ func (s *server) stranger(w http.ResponseWriter, r *http.Request, e *access.Erro
 	if s.Login != nil && e.Kind == access.Unauthenticated {
 		switch {
 		case forScripts(r):
-			s.demandsLogin(w.Header(), e)
+			demandLogin(w.Header(), e)
 		case opensPage(r):
 			address, err := s.Login.Start(w.Header(), r)
 			if err == nil {

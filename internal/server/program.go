@@ -128,8 +128,8 @@ func (s *server) programToken(r *http.Request) (any, error) {
 	return programToken{token, ends.UTC().Format(time.RFC3339)}, nil
 }
 
-// demandsLogin says to programs how they sign in where a login of our own is.
-func (s *server) demandsLogin(h http.Header, e *access.Error) {
+// demandLogin says to programs how they sign in where a login of our own is.
+func demandLogin(h http.Header, e *access.Error) {
 	demand := `Bearer realm="jitaccess"`
 	if e.Code == access.CodeBadIdentity {
 		demand += `, error="invalid_token"`
