@@ -80,13 +80,13 @@ func (c *Cache[V]) Within(bytes int, size func(V) int) *Cache[V] {
 // gives up leaves the call to the others, and to the cache. Nobody is refused since somebody
 // else has spent their part of a quota: they ask again in their own name.
 func (c *Cache[V]) Get(ctx context.Context, key string, after time.Time) (V, error) {
-	if a, ok := c.find(key, after); ok {
-		return a.value, nil
-	}
-	_, by := access.PurposeOf(ctx)
+	purpose, by := access.PurposeOf(ctx)
 	var spent []access.Principal
 	for {
-		call := c.join(ctx, key, after, spent)
+		kept, call := c.join(ctx, key, after, purpose, by, spent)
+		if call == nil {
+			return kept.value, nil
+		}
 		select {
 		case <-ctx.Done():
 			var none V
@@ -104,21 +104,25 @@ func (c *Cache[V]) Get(ctx context.Context, key string, after time.Time) (V, err
 	}
 }
 
-// join returns the call that is under way, or begins one if that would be too old, or is
-// one of those who have spent their part.
-func (c *Cache[V]) join(ctx context.Context, key string, after time.Time, spent []access.Principal) *call[V] {
+// join returns the answer that is kept; where there is none the call that is under way, or
+// begins one if that would be too old, or is one of those who have spent their part. All is one
+// look: between two a call may end, and would be made again.
+func (c *Cache[V]) join(ctx context.Context, key string, after time.Time, purpose access.Purpose, by access.Principal,
+	spent []access.Principal) (answer[V], *call[V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	purpose, by := access.PurposeOf(ctx)
+	if a, ok := c.kept[key]; ok && a.at.After(after) {
+		return a, nil
+	}
 	for p := purpose; p <= access.ForEnd; p++ {
 		if call, ok := c.running[purposed{key, p}]; ok && !call.at.Before(after) && !slices.Contains(spent, call.by) {
-			return call
+			return answer[V]{}, call
 		}
 	}
 	call := &call[V]{answer: answer[V]{at: c.now()}, by: by, done: make(chan struct{})}
 	c.running[purposed{key, purpose}] = call
 	go c.run(context.WithoutCancel(ctx), purposed{key, purpose}, call)
-	return call
+	return answer[V]{}, call
 }
 
 func (c *Cache[V]) run(ctx context.Context, question purposed, call *call[V]) {
@@ -152,15 +156,11 @@ func (c *Cache[V]) guarded(ctx context.Context, key string) (value V, err error)
 // Last returns the last answer and when it was asked for, if it is no older than
 // maxAge.
 func (c *Cache[V]) Last(key string, maxAge time.Duration) (V, time.Time, bool) {
-	a, ok := c.find(key, c.now().Add(-maxAge))
-	return a.value, a.at, ok
-}
-
-func (c *Cache[V]) find(key string, after time.Time) (answer[V], bool) {
+	after := c.now().Add(-maxAge)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a, ok := c.kept[key]
-	return a, ok && a.at.After(after)
+	return a.value, a.at, ok && a.at.After(after)
 }
 
 // keep stores an answer, unless a younger one is there; a full store forgets its

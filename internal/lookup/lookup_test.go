@@ -70,6 +70,26 @@ func TestAnActionAsksOnce(t *testing.T) {
 	}
 }
 
+// between is a context that does something when it is first asked who and what for.
+type between struct {
+	context.Context
+	once sync.Once
+	do   func()
+}
+
+func (b *between) Value(key any) any { b.once.Do(b.do); return b.Context.Value(key) }
+
+// A call that ends while somebody comes to join it is not made again.
+func TestACallThatEndsMeanwhileIsShared(t *testing.T) {
+	calls, noon := 0, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := New(func() time.Time { return noon }, 3, time.Minute, func(context.Context, string) (int, error) { calls++; return 7, nil })
+	begun := noon.Add(-time.Second)
+	late := &between{Context: t.Context(), do: func() { s.Get(t.Context(), "x", begun) }}
+	if v, err := s.Get(late, "x", begun); v != 7 || err != nil || calls != 1 {
+		t.Errorf("got %d, %v, with %d calls", v, err, calls)
+	}
+}
+
 func TestEqualQuestionsAtTheSameTimeShareOneCall(t *testing.T) {
 	release, asked, calls := make(chan struct{}), make(chan struct{}, 1), 0
 	s := New(time.Now, 3, time.Minute, func(context.Context, string) (int, error) {

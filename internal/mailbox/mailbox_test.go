@@ -271,6 +271,13 @@ func (a *account) took() []string {
 	return slices.Clone(a.heard)
 }
 
+// said are the commands that came.
+func (a *account) said() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.commands)
+}
+
 // bounceOf is a report that ours did not reach somebody.
 func bounceOf(who string) string {
 	return report(fromPostfix, status("Final-Recipient: rfc822; "+who+"@example.com\nAction: failed\nStatus: 5.1.1\n"), returned("text/rfc822-headers", ours))
@@ -434,7 +441,7 @@ func TestAMailboxOfAHundredThousand(t *testing.T) {
 	if got := fmt.Sprint(a.took()); got != "["+request+" ben@example.com 5.1.1]" {
 		t.Errorf("heard %s", got)
 	}
-	fetches := slices.DeleteFunc(slices.Clone(a.commands), func(c string) bool { return !strings.HasPrefix(c, "UID FETCH") })
+	fetches := slices.DeleteFunc(a.said(), func(c string) bool { return !strings.HasPrefix(c, "UID FETCH") })
 	if len(fetches) != 11 || m.Last().Mails != 0 {
 		t.Errorf("%d fetches, %+v: %q", len(fetches), m.Last(), fetches)
 	}

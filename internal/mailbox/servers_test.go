@@ -77,7 +77,7 @@ func TestNothingIsSaidWithoutTLS(t *testing.T) {
 		if err == nil || len(a.took()) > 0 || !strings.Contains(err.Error(), "mailbox: TLS") {
 			t.Errorf("%s: %v", what, err)
 		}
-		for _, command := range a.commands {
+		for _, command := range a.said() {
 			if strings.HasPrefix(command, "LOGIN") || strings.HasPrefix(command, "AUTHENTICATE") {
 				t.Errorf("%s: said %q", what, command)
 			}

@@ -32,8 +32,8 @@ import (
 type asked struct {
 	mu       sync.Mutex
 	requests map[string]access.Request
-	// wakes are called when anything changes; waiting gets one from each who waits for it.
-	wakes   map[int]func()
+	// wakes are called when their request changes; waiting gets one from each who waits for it.
+	wakes   map[string]map[int]func()
 	woken   int
 	waiting chan struct{}
 	fails   error
@@ -45,7 +45,7 @@ type asked struct {
 }
 
 func newAsked() *asked {
-	return &asked{requests: map[string]access.Request{}, wakes: map[int]func(){}, waiting: make(chan struct{}, 100), clock: noon}
+	return &asked{requests: map[string]access.Request{}, wakes: map[string]map[int]func(){}, waiting: make(chan struct{}, 100), clock: noon}
 }
 
 func (a *asked) now() time.Time {
@@ -117,12 +117,15 @@ func (a *asked) WhenChanged(id string, version int, wake func()) (leave func()) 
 	}
 	a.woken++
 	n := a.woken
-	a.wakes[n] = wake
+	if a.wakes[id] == nil {
+		a.wakes[id] = map[int]func(){}
+	}
+	a.wakes[id][n] = wake
 	a.waiting <- struct{}{}
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		delete(a.wakes, n)
+		delete(a.wakes[id], n)
 	}
 }
 
@@ -160,10 +163,10 @@ func (a *asked) becomes(id string, state access.State, by access.Principal) acce
 		q.Window = access.Window{Start: a.clock, End: a.clock.Add(q.Duration)}
 	}
 	a.requests[id] = q
-	for _, wake := range a.wakes {
+	for _, wake := range a.wakes[id] {
 		go wake()
 	}
-	clear(a.wakes)
+	delete(a.wakes, id)
 	return q
 }
 
