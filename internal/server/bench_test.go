@@ -86,7 +86,7 @@ func filled(b *testing.B, name string) (h http.Handler, id string) {
 	w.Broker = w.World.World.Broker()
 	h, _ = serve(b, w, func(c *server.Config) {
 		clock := w.Clock
-		c.Now = func() time.Time { clock = clock.Add(10 * time.Millisecond); return clock } // nobody is too fast
+		c.Now = func() time.Time { clock = clock.Add(50 * time.Millisecond); return clock } // nobody is too fast
 	})
 	return h, someRequest(b, h, "the newest")
 }
