@@ -65,6 +65,9 @@ func parseBenchmarks(r io.Reader) (*results, error) {
 			all.byName[name] = row
 			all.Rows = append(all.Rows, row)
 		}
+		if row.Package != inside {
+			return nil, fmt.Errorf("%s is of two packages, %s and %s: their figures would be one", name, row.Package, inside)
+		}
 		for i := 2; i+1 < len(fields); i += 2 {
 			value, err := strconv.ParseFloat(fields[i], 64)
 			if err != nil {
@@ -183,6 +186,9 @@ func TestPerformanceDocument(t *testing.T) {
 	}
 	if _, err := parseBenchmarks(strings.NewReader(sample + "--- FAIL: BenchmarkB\n")); err == nil {
 		t.Error("a failed benchmark goes unnoticed")
+	}
+	if _, err := parseBenchmarks(strings.NewReader(sample + strings.ReplaceAll(sample, "internal/x", "internal/y"))); err == nil {
+		t.Error("the figures of two benchmarks are taken for those of one")
 	}
 	if *benchmarks == "" {
 		return

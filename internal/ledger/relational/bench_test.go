@@ -86,8 +86,8 @@ func BenchmarkLedger(b *testing.B) {
 
 func isConflict(err error) bool { return access.AsError(err).Kind == access.Conflict }
 
-// BenchmarkVerify walks 1,000 requests with their signatures.
-func BenchmarkVerify(b *testing.B) {
+// BenchmarkVerifyLedger walks 1,000 requests with their signatures.
+func BenchmarkVerifyLedger(b *testing.B) {
 	c, home := newClock(), sqlite(b)
 	s := store(b, home, c)
 	for i := range 1000 {
