@@ -201,6 +201,28 @@ func TestWhatFirestoreCosts(t *testing.T) {
 	tabulated(t, "docs/firestore.md", "costs", table.String(), *writeFirestore)
 }
 
+// What the ledger does is traced and counted by the names of the other homes, and each call by Google's besides.
+func TestTracesOfTheSweepInFirestore(t *testing.T) {
+	d := newDocuments(t)
+	w := newWorld(t, surroundings{wrap: d.among, environment: map[string]string{"DATABASE_URL": d.address, "SIGNING_KEY": crashKey}})
+	var log lockedBuffer
+	s := metered(t, w, &log)
+	if _, err := s.sweeper.sweep(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	s.observing.flush(t.Context())
+	below := everyTrace().below(last(t, everyTrace().named("sweep")))
+	for _, want := range []string{"database read", "database write", "google runQuery", "google batchGet", "google commit"} {
+		if !slices.Contains(below, want) {
+			t.Errorf("below a sweep are %q, without %q", below, want)
+		}
+	}
+	if got := scrape(s, scraperToken).Body.String(); !strings.Contains(got, "\n"+`jitaccess_upstream_duration_seconds_count{api="database"} `) {
+		t.Errorf("what the database does is not counted:\n%s", got)
+	}
+	everyTrace().judge(t)
+}
+
 // What an operator does with a ledger is done with one in Firestore, as the service account.
 func TestCommandsOnFirestore(t *testing.T) {
 	d := newDocuments(t)
