@@ -45,9 +45,6 @@ func newDocuments(t testing.TB) *documents {
 	return d
 }
 
-// emulatorPatience is how long an answer of the emulator may take.
-const emulatorPatience = 4 * time.Second
-
 // open opens the database past the service.
 func (d *documents) open() *firestore.Database {
 	return firestore.New(firestore.Config{Client: http.DefaultClient, Endpoint: d.endpoint, Project: firestoreProject, Database: d.name})
@@ -147,7 +144,7 @@ func (s *spending) taken() (reads, writes, deletions int) {
 func TestWhatFirestoreCosts(t *testing.T) {
 	d, spent := newDocuments(t), &spending{}
 	d.around = spent.counts
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
 	f.fresh = true // it waits as long as in life: this is not about time
 	f.begin()
 	for range 3 { // what they did before
@@ -192,6 +189,7 @@ func TestWhatFirestoreCosts(t *testing.T) {
 		if a := step.do(); a.status >= 400 {
 			t.Fatalf("%s: %d %.500s", step.what, a.status, a.body)
 		}
+		f.handled.Wait()
 		reads, writes, deletions := spent.taken()
 		if reads > step.reads || writes+deletions > step.writes {
 			t.Errorf("%s: %d reads, %d writes, %d removals", step.what, reads, writes, deletions)
@@ -228,7 +226,7 @@ func TestTracesOfTheSweepInFirestore(t *testing.T) {
 // What an operator does with a ledger is done with one in Firestore, as the service account.
 func TestCommandsOnFirestore(t *testing.T) {
 	d := newDocuments(t)
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin,
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin,
 		"GOOGLE_CLOUD_PROJECT": ""})
 	f.fresh = true
 	f.begin()
@@ -239,6 +237,7 @@ func TestCommandsOnFirestore(t *testing.T) {
 			t.Fatalf("%s: %d %.300s\n%s", deed, a.status, a.body, f.world.log)
 		}
 	}
+	f.handled.Wait()
 	expect := func(code int, want string, args ...string) string {
 		t.Helper()
 		is, out, errs := ledgerRun(f.Env(nil), "", args...)
@@ -373,7 +372,7 @@ const failingCalls = 2
 func TestEveryCallOfFirestoreMayFail(t *testing.T) {
 	table, row := matrix(firestoreFaults)
 	d := newDocuments(t)
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address})
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address})
 	var mu sync.Mutex
 	times, at, kind := map[string]int{}, "", ""
 	d.around = func(w http.ResponseWriter, r *http.Request, call http.Handler) {
