@@ -91,6 +91,9 @@ type crashes struct {
 	sent int
 	// at is the step before which the process is to end.
 	at string
+	// weekly: the sweep's weekly reconciliation is on. It comes when it comes, between the steps that
+	// are counted of other stories.
+	weekly bool
 }
 
 const crashKey = "d2l0aCBhIGtleSBvZiB0aGlydHktdHdvIGJ5dGVzISE="
@@ -130,14 +133,12 @@ func (c *crashes) start(at string) {
 	c.running = exec.Command(c.binary)
 	c.running.Stdout, c.running.Stderr = c.log, c.log
 	c.running.Env = []string{"PORT=" + port, "PATH=" + os.Getenv("PATH"), "FAILPOINT=" + at, "FAILPOINT_CLOCK=" + c.clock}
-	if at != "" {
+	if at != "" || c.weekly {
 		c.running.Env = append(c.running.Env, "FAILPOINT_TRACE="+c.trace)
 	}
 	environment := onDisk(c.world, "")
 	environment["DATABASE_URL"], environment["SIGNING_KEY"] = c.database, crashKey
-	// The sweep's weekly reconciliation comes when it comes, between the steps that are counted;
-	// what an end leaves of it is TestAdministratorsAreToldOnceAWeek's.
-	environment["WEEKLY_RECONCILE"] = "false"
+	environment["WEEKLY_RECONCILE"] = strconv.FormatBool(c.weekly)
 	environment["PUBLIC_URL"] = strings.Replace(c.url, "127.0.0.1", "localhost", 1)
 	environment["SMTP_SENDER_ADDRESS"], environment["NOTIFICATION_TOPIC"] = "", topicName
 	environment["POLICY"], environment["ADMINS"] = c.rules, "user:"+erin
@@ -173,10 +174,10 @@ func (c *crashes) died() bool {
 	}
 }
 
-// eventually waits until something is so.
+// eventually waits until something is so, a minute at least.
 func (c *crashes) eventually(what string, is func() bool) {
 	c.t.Helper()
-	for range 5000 {
+	for range 30_000 {
 		if is() {
 			return
 		}

@@ -100,6 +100,8 @@ type faulty struct {
 	sweeper *sweeper
 	// fresh: what is done is the first thing that a process does.
 	fresh bool
+	// handled is what is done for requests, with the step of the sweep behind the answer.
+	handled sync.WaitGroup
 	// hangs: a call is not answered, and what waits for answers waits for a moment. Otherwise it
 	// has all the time that it has in life, so that a busy machine is not taken for the fault.
 	hangs atomic.Bool
@@ -125,7 +127,8 @@ func newFaulty(t *testing.T, mail smtptest.Options, changes ...map[string]string
 	return newFaultyAmong(t, mail, time.Second/2, func(google http.Handler) http.Handler { return google }, changes...)
 }
 
-// newFaultyAmong has more APIs among Google's, whose answers are waited for as long as patience.
+// newFaultyAmong has more APIs among Google's, whose answers are waited for as long as patience; 0 is
+// that nothing hangs, and everything has all the time that the machine needs.
 func newFaultyAmong(t *testing.T, mail smtptest.Options, patience time.Duration, among func(http.Handler) http.Handler,
 	changes ...map[string]string) *faulty {
 	t.Helper()
@@ -139,7 +142,10 @@ func newFaultyAmong(t *testing.T, mail smtptest.Options, patience time.Duration,
 	f.crashes.clock = filepath.Join(t.TempDir(), "clock")
 	environment := onDisk(f.world, filepath.Join(t.TempDir(), "jitaccess.db"))
 	environment["SIGNING_KEY"], environment["NOTIFICATION_TOPIC"] = crashKey, topicName
-	environment["SMTP_OPTIONS"], environment["GOOGLE_QUOTAS"] = "mail.smtp.timeout=500", unlimited()
+	environment["GOOGLE_QUOTAS"] = unlimited()
+	if patience > 0 {
+		environment["SMTP_OPTIONS"] = "mail.smtp.timeout=500"
+	}
 	for _, change := range changes {
 		maps.Copy(environment, change)
 	}
@@ -156,7 +162,7 @@ func (f *faulty) begin() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if !f.fresh || f.hangs.Load() {
+	if f.setup.patience > 0 && (!f.fresh || f.hangs.Load()) {
 		c.Google.ReadTimeout = f.setup.patience
 	}
 	k := clock{now: f.now, sleep: waits}
@@ -164,6 +170,9 @@ func (f *faulty) begin() {
 	platform, err := gcp.Connect(ctx, googleOptions(c, k))
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	if f.setup.patience == 0 {
+		platform.Client.Transport = unhurried{platform.Client.Transport}
 	}
 	s, err := build(ctx, c, platform, f.mail.Roots, k, f.world.log)
 	if err != nil {
@@ -173,8 +182,10 @@ func (f *faulty) begin() {
 	f.world.stop = end
 	// Whoever waits does so for a fraction of what they would, and calls are not counted.
 	f.service.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.handled.Add(1)
+		defer f.handled.Done()
 		limit := 7 * time.Second
-		if f.fresh && !f.hangs.Load() {
+		if f.setup.patience == 0 || f.fresh && !f.hangs.Load() {
 			limit = 25 * time.Second
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), waitedKey{}, new(atomic.Int64)), limit)
@@ -184,15 +195,26 @@ func (f *faulty) begin() {
 	f.sweeper = s.sweeper
 }
 
+// unhurried makes calls that end when they are answered, whatever deadline they have.
+type unhurried struct{ http.RoundTripper }
+
+func (u unhurried) RoundTrip(r *http.Request) (*http.Response, error) {
+	return u.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+}
+
 // waitedKey is where a request keeps how long it would have waited before calls were tried
 // again.
 type waitedKey struct{}
 
 // waits waits for a fraction of the time; but for as long as an action takes at the most
-// nobody waits in all.
+// nobody waits in all. What comes by time, every minute or once a day, does not come: tests do it.
 func waits(ctx context.Context, d time.Duration) error {
 	if waited, is := ctx.Value(waitedKey{}).(*atomic.Int64); is && time.Duration(waited.Add(int64(d))) > 25*time.Second {
 		return context.DeadlineExceeded
+	}
+	if d >= time.Minute {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	return sleep(ctx, d/50)
 }
@@ -270,6 +292,7 @@ func (f *faulty) fails(deed string, arm, disarm func()) string {
 	default:
 		cell = fmt.Sprintf("%d", a.status)
 	}
+	f.handled.Wait() // nothing of it is done beside what comes next
 	f.world.pass(time.Minute)
 	f.sweep()
 	if a.status < 400 && !f.done(s, deed) {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/broker"
 	"jitaccess/internal/ledger/firestore"
 	"jitaccess/internal/ledger/firestoretest"
 	"jitaccess/internal/mail/smtptest"
@@ -43,9 +44,6 @@ func newDocuments(t testing.TB) *documents {
 	d.open().Examine(t.Context()) // the first calls of each kind take it long
 	return d
 }
-
-// emulatorPatience is how long an answer of the emulator may take.
-const emulatorPatience = 4 * time.Second
 
 // open opens the database past the service.
 func (d *documents) open() *firestore.Database {
@@ -146,7 +144,7 @@ func (s *spending) taken() (reads, writes, deletions int) {
 func TestWhatFirestoreCosts(t *testing.T) {
 	d, spent := newDocuments(t), &spending{}
 	d.around = spent.counts
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin})
 	f.fresh = true // it waits as long as in life: this is not about time
 	f.begin()
 	for range 3 { // what they did before
@@ -179,7 +177,8 @@ func TestWhatFirestoreCosts(t *testing.T) {
 		{"ending", func() answer { return f.do(s, "end") }, 20, 6},
 		{"history, 8 requests", func() answer { return f.page(erin, "/history") }, 8, 0},
 		{"a month, 8 requests", func() answer { return f.page(erin, "/history/month?month="+f.now().UTC().Format("2006-01")) }, 8, 0},
-		{"`health/ready`", func() answer { return f.page("", "/health/ready") }, 6, 0},
+		{"`health/ready`, once in five minutes", func() answer { return f.page("", "/health/ready") }, 7, 0},
+		{"`health/ready`", func() answer { return f.page("", "/health/ready") }, 1, 0},
 		{"a sweep with nothing due", func() answer { f.sweeper.sweep(t.Context(), 10); return answer{status: 200} }, 30, 2},
 	} {
 		f.world.pass(time.Minute)
@@ -190,6 +189,7 @@ func TestWhatFirestoreCosts(t *testing.T) {
 		if a := step.do(); a.status >= 400 {
 			t.Fatalf("%s: %d %.500s", step.what, a.status, a.body)
 		}
+		f.handled.Wait()
 		reads, writes, deletions := spent.taken()
 		if reads > step.reads || writes+deletions > step.writes {
 			t.Errorf("%s: %d reads, %d writes, %d removals", step.what, reads, writes, deletions)
@@ -201,10 +201,32 @@ func TestWhatFirestoreCosts(t *testing.T) {
 	tabulated(t, "docs/firestore.md", "costs", table.String(), *writeFirestore)
 }
 
+// What the ledger does is traced and counted by the names of the other homes, and each call by Google's besides.
+func TestTracesOfTheSweepInFirestore(t *testing.T) {
+	d := newDocuments(t)
+	w := newWorld(t, surroundings{wrap: d.among, environment: map[string]string{"DATABASE_URL": d.address, "SIGNING_KEY": crashKey}})
+	var log lockedBuffer
+	s := metered(t, w, &log)
+	if _, err := s.sweeper.sweep(t.Context(), broker.SweepCount); err != nil {
+		t.Fatal(err)
+	}
+	s.observing.flush(t.Context())
+	below := everyTrace().below(last(t, everyTrace().named("sweep")))
+	for _, want := range []string{"database read", "database write", "google runQuery"} {
+		if !slices.Contains(below, want) {
+			t.Errorf("below a sweep are %q, without %q", below, want)
+		}
+	}
+	if got := scrape(s, scraperToken).Body.String(); !strings.Contains(got, "\n"+`jitaccess_upstream_duration_seconds_count{api="database"} `) {
+		t.Errorf("what the database does is not counted:\n%s", got)
+	}
+	everyTrace().judge(t)
+}
+
 // What an operator does with a ledger is done with one in Firestore, as the service account.
 func TestCommandsOnFirestore(t *testing.T) {
 	d := newDocuments(t)
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin,
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address, "AUDITORS": "user:" + erin,
 		"GOOGLE_CLOUD_PROJECT": ""})
 	f.fresh = true
 	f.begin()
@@ -215,6 +237,7 @@ func TestCommandsOnFirestore(t *testing.T) {
 			t.Fatalf("%s: %d %.300s\n%s", deed, a.status, a.body, f.world.log)
 		}
 	}
+	f.handled.Wait()
 	expect := func(code int, want string, args ...string) string {
 		t.Helper()
 		is, out, errs := ledgerRun(f.Env(nil), "", args...)
@@ -349,7 +372,7 @@ const failingCalls = 2
 func TestEveryCallOfFirestoreMayFail(t *testing.T) {
 	table, row := matrix(firestoreFaults)
 	d := newDocuments(t)
-	f := newFaultyAmong(t, smtptest.Options{}, emulatorPatience, d.among, map[string]string{"DATABASE_URL": d.address})
+	f := newFaultyAmong(t, smtptest.Options{}, 0, d.among, map[string]string{"DATABASE_URL": d.address})
 	var mu sync.Mutex
 	times, at, kind := map[string]int{}, "", ""
 	d.around = func(w http.ResponseWriter, r *http.Request, call http.Handler) {

@@ -32,8 +32,9 @@ func metered(t testing.TB, w *world, log *lockedBuffer) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The platform of the world is Cloud Run, which has no disk.
-	c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(t.TempDir(), "ledger.db"))}
+	if c.Ledger.Database.IsZero() { // the platform of the world is Cloud Run, which has no disk
+		c.Ledger.Database = config.StoredText{Value: config.NewSecret("sqlite:" + filepath.Join(t.TempDir(), "ledger.db"))}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s, err := start(ctx, c, w.mail.Roots, clock{now: w.now, sleep: sleep}, log)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
@@ -342,6 +343,17 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	if google != nil {
 		sweeps.skew, account = google.Skew, google.ServiceAccount
 	}
+	var remembers *ledgerHealth
+	if memory.ledger != nil {
+		remembers = &ledgerHealth{reachable: memory.ledger.Reachable, now: k.now, look: func(ctx context.Context) map[string]error {
+			checks := map[string]error{"PasskeysAreAsRecorded": requests.DamagedPasskeys(ctx)}
+			sweeps.check(ctx, checks)
+			if byPage != nil {
+				checks["ApplicationsAreAsRecorded"] = damagedApplications(ctx, byPage)
+			}
+			return checks
+		}}
+	}
 	handler, err := server.New(server.Config{
 		Observe: observed.request(), Broker: requests,
 		Identify: in.identify, Login: in.login, AuthenticateEvent: in.event, SwitchAccount: in.switchAccount,
@@ -358,12 +370,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			if google != nil {
 				checks["ServiceAccountKeysAreAvailable"] = google.keys.Ready(ctx)
 			}
-			if memory.ledger != nil {
-				sweeps.check(ctx, checks)
-				checks["PasskeysAreAsRecorded"] = requests.DamagedPasskeys(ctx)
-				if byPage != nil {
-					checks["ApplicationsAreAsRecorded"] = damagedApplications(ctx, byPage)
-				}
+			if remembers != nil {
+				maps.Copy(checks, remembers.checks(ctx))
 			}
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()

@@ -202,7 +202,7 @@ func (s *sweeper) stands() bool {
 // reached, and whether anybody sweeps it, which shows by what is overdue.
 func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	requests, messages, aside, err := s.ledger.Overdue(ctx, s.clock.now().Add(-overdueAfter))
-	checks["LedgerIsReachable"], checks["SweepIsCurrent"], checks["OutboxIsCurrent"] = err, err, err
+	checks[ledgerIsReachable], checks["SweepIsCurrent"], checks["OutboxIsCurrent"] = err, err, err
 	doubt, err := s.ledger.Doubted(ctx)
 	if checks["LedgerIsCurrent"] = err; doubt != "" {
 		checks["LedgerIsCurrent"] = fmt.Errorf("it may be an older copy (%s): run jitaccess reconcile", doubt)
@@ -216,8 +216,8 @@ func (s *sweeper) check(ctx context.Context, checks map[string]error) {
 	switch {
 	case messages:
 		checks["OutboxIsCurrent"] = fmt.Errorf("a message has been due for more than %v", overdueAfter)
-	case aside > 0:
-		checks["OutboxIsCurrent"] = fmt.Errorf("%d messages cannot be read and were put aside: run jitaccess ledger outbox", aside)
+	case aside:
+		checks["OutboxIsCurrent"] = errors.New("messages that cannot be read were put aside: run jitaccess ledger outbox")
 	}
 }
 

@@ -124,12 +124,10 @@ func (s *Store) free(waiting []Kept, lease time.Duration, besides bool) []Kept {
 }
 
 // Overdue is whether a request, or a message, was due by then and is still: nobody sweeps,
-// or what is swept cannot be done; and how many messages were put aside.
-func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages bool, aside int, err error) {
-	if s.c.Unready != nil {
-		if why := s.c.Unready(); why != nil {
-			return false, false, 0, why
-		}
+// or what is swept cannot be done; and whether messages were put aside.
+func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages, aside bool, err error) {
+	if err := s.unready(); err != nil {
+		return false, false, false, err
 	}
 	rows, err := s.c.Home.Due(ctx, by, time.Time{}, "", 1)
 	var waiting, unread []Kept
@@ -137,18 +135,35 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages b
 		waiting, err = s.c.Home.Waiting(ctx, by, 1, false) // an application that does not answer is no fault here
 	}
 	if err == nil {
-		unread, err = s.c.Home.Aside(ctx, asideCount)
+		unread, err = s.c.Home.Aside(ctx, 1)
 	}
-	return len(rows) > 0, len(waiting) > 0, len(unread), unavailable(err)
+	return len(rows) > 0, len(waiting) > 0, len(unread) > 0, unavailable(err)
+}
+
+// Reachable is why nothing can be read now, by one read; nil where something can.
+func (s *Store) Reachable(ctx context.Context) error {
+	err := s.unready()
+	if err == nil {
+		_, err = s.LastSweep(ctx)
+	}
+	return err
+}
+
+// unready is why the home cannot be used yet.
+func (s *Store) unready() error {
+	if s.c.Unready != nil {
+		if why := s.c.Unready(); why != nil {
+			return why
+		}
+	}
+	return nil
 }
 
 // Outbox is how many messages wait, since when the oldest does, and when was last swept; zero
 // for nothing, and for never.
 func (s *Store) Outbox(ctx context.Context) (count int, oldest, swept time.Time, err error) {
-	if s.c.Unready != nil {
-		if why := s.c.Unready(); why != nil {
-			return 0, oldest, swept, why
-		}
+	if err := s.unready(); err != nil {
+		return 0, oldest, swept, err
 	}
 	if count, oldest, err = s.c.Home.Outbox(ctx); err == nil {
 		swept, err = s.c.Home.LastSweep(ctx)

@@ -81,10 +81,8 @@ const overlooked = 10
 // were not there; where nothing else is found that is an error, since otherwise whoever writes the
 // database could have it begin anew each time, and never be done.
 func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, error) {
-	if s.c.Unready != nil {
-		if why := s.c.Unready(); why != nil {
-			return access.Reconciliation{}, why
-		}
+	if err := s.unready(); err != nil {
+		return access.Reconciliation{}, err
 	}
 	notes, err := s.c.Home.Notes(ctx, kindReconciliation, overlooked)
 	latest := s.c.Now().Add(aheadMost)

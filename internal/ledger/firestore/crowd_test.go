@@ -88,7 +88,12 @@ func TestPagesEnd(t *testing.T) {
 	}
 	d, calls := answering(t, 200, "["+strings.Join(page, ",")+"]")
 	n := 0
-	err := d.Walk(t.Context(), func(ledger.Record) error { n++; return nil })
+	err := d.Walk(t.Context(), func(ledger.Record) error {
+		if n++; n > 1000 {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
 	if err == nil || !strings.Contains(err.Error(), "what came before") || n != 100 || *calls != 2 {
 		t.Errorf("%d requests, %d calls, %v", n, *calls, err)
 	}

@@ -223,6 +223,19 @@ const mostWrites = 500
 // https://cloud.google.com/firestore/quotas#indexes
 const longestIndexed = 1500
 
+// observed tells the observer of the context of what is read or written, with all that is tried again,
+// as the other homes do; each of its calls is one of Google's besides (outbound.Client).
+func observed(ctx context.Context, what string) (answered func(*error)) {
+	tell := outbound.Begin(ctx, "database", what)
+	return func(err *error) {
+		if errors.Is(*err, ledger.ErrChanged) || errors.Is(*err, errTooMuch) { // nothing is wrong with the database
+			tell(outbound.OK)
+			return
+		}
+		tell(outbound.Status(*err))
+	}
+}
+
 // attempts is how often a commit is made that Firestore gives up for the sake of another, and
 // a call that changes nothing.
 const (
@@ -233,7 +246,13 @@ const (
 // commit writes all, or nothing. Where Firestore says that it gave it up (ABORTED), nothing was
 // written, and it is made again; any other error is the caller's, who looks.
 // https://cloud.google.com/firestore/docs/understand-error-codes
-func (d *Database) commit(ctx context.Context, all ...write) error {
+func (d *Database) commit(ctx context.Context, all ...write) (err error) {
+	defer observed(ctx, "write")(&err)
+	return d.send(ctx, all...)
+}
+
+// send is commit, of which no observer is told.
+func (d *Database) send(ctx context.Context, all ...write) error {
 	if len(all) > mostWrites {
 		return errTooMuch
 	}
@@ -256,8 +275,9 @@ func (d *Database) commit(ctx context.Context, all ...write) error {
 // follows is commit of writes with preconditions: ledger.ErrChanged where one of them does not
 // hold. A database that cannot be used, or is not there, has the same statuses as a document that
 // has changed or is gone, so that it is looked up and not guessed.
-func (d *Database) follows(ctx context.Context, all ...write) error {
-	err := d.commit(ctx, all...)
+func (d *Database) follows(ctx context.Context, all ...write) (err error) {
+	defer observed(ctx, "write")(&err)
+	err = d.send(ctx, all...)
 	if is(err, alreadyExists) {
 		return ledger.ErrChanged
 	}
@@ -353,8 +373,19 @@ type element struct {
 // read makes a call that changes nothing, of which the answer is a list of documents, and
 // makes it once more where the service could not, before each has had any of it.
 func (d *Database) read(ctx context.Context, method string, body any, each func(document) error) error {
+	stopped := error(nil)
+	err := d.readUntil(ctx, method, body, func(one document) bool {
+		stopped = each(one)
+		return stopped == nil
+	})
+	return cmp.Or(stopped, err)
+}
+
+// readUntil is read until each has had enough, which is no error.
+func (d *Database) readUntil(ctx context.Context, method string, body any, each func(document) bool) (err error) {
+	defer observed(ctx, "read")(&err)
 	for attempt := 1; ; attempt++ {
-		began, stopped := false, error(nil)
+		began := false
 		err := d.call(ctx, method, body, func(decoder *json.Decoder) error {
 			if bracket, err := decoder.Token(); err != nil || bracket != json.Delim('[') {
 				return cmp.Or(err, errors.New("an answer that is no list"))
@@ -376,16 +407,13 @@ func (d *Database) read(ctx context.Context, method string, body any, each func(
 					continue
 				}
 				one.readAt, began = e.ReadTime, true
-				if stopped = each(*one); stopped != nil {
+				if !each(*one) {
 					return nil
 				}
 			}
 			_, err := decoder.Token() // a list that was cut short is none
 			return err
 		})
-		if stopped != nil {
-			return stopped
-		}
 		if began || !passing(err) || attempt == readAttempts || d.c.Pause(ctx, attempt) != nil {
 			return err
 		}

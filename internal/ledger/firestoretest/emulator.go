@@ -22,6 +22,7 @@ const where = "/usr/lib/google-cloud-sdk/platform/cloud-firestore-emulator/cloud
 var (
 	start    sync.Once
 	process  *exec.Cmd
+	ended    chan struct{}
 	endpoint string
 	failed   error
 	database atomic.Int64
@@ -40,9 +41,9 @@ func Main(m *testing.M, after func() error) {
 
 // Stop ends the emulator, if there is one.
 func Stop() {
-	if process != nil {
+	if ended != nil {
 		_ = process.Process.Kill()
-		_ = process.Wait()
+		<-ended
 	}
 }
 
@@ -77,13 +78,22 @@ func begin(port string) (err error) {
 	if err := process.Start(); err != nil {
 		return err
 	}
+	ended = make(chan struct{})
+	go func() {
+		_ = process.Wait()
+		close(ended)
+	}()
 	endpoint = "http://127.0.0.1:" + port
-	for range 600 {
+	for range 3000 { // it has five minutes where the machine is busy
 		var answer *http.Response
 		if answer, err = http.Get(endpoint); err == nil {
 			return answer.Body.Close()
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-ended:
+			return fmt.Errorf("it has ended: %v", process.ProcessState)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return err
 }
