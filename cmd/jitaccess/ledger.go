@@ -42,6 +42,8 @@ type remembered struct {
 	examine func(context.Context) []firestore.Look
 	// file is that of a database in SQLite; where names the database in words, without a secret.
 	file, where string
+	// paid: each read of it is paid for.
+	paid bool
 }
 
 // signing is what the entries of a ledger are signed with.
@@ -89,7 +91,7 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 		}
 		documents := firestore.New(firestore.Config{Client: p.Client, Endpoint: p.Endpoint("firestore"),
 			Project: cmp.Or(where.Firestore.Project, p.Project), Database: where.Firestore.Database})
-		return remembered{home: documents, migrate: documents.Prepare, examine: documents.Examine, where: documents.String()}, nil
+		return remembered{home: documents, migrate: documents.Prepare, examine: documents.Examine, where: documents.String(), paid: true}, nil
 	case where.SQLite != "":
 		database, err = relational.SQLite(where.SQLite)
 	default:
@@ -276,7 +278,7 @@ func startLedger(ctx context.Context, c *config.Config, google *cloud, links led
 		})
 	}
 	store = ledger.New(ledger.Config{Home: durableHome(l.home), Signer: keys, Links: links, Now: k.now, Random: rand.Reader,
-		Unready: unready.Load,
+		Unready: unready.Load, Paid: l.paid,
 		PutAside: func(m ledger.Unreadable) {
 			log.Error("a message cannot be read, and nobody was told: tell those of the request, then run jitaccess ledger outbox",
 				"event", events.Ledger, "message", m.ID, "request", m.Request, "error", m.Err)

@@ -8,16 +8,17 @@ import (
 )
 
 // What was found out about the ledger is kept for wellFor where all was well, and for badFor where
-// something was not: a look at all of it is a dozen reads, of which a database may be paid for each,
-// and anybody may ask every few seconds.
+// something was not, if each read is paid for: a look at all of it is a dozen, and anybody may ask
+// every few seconds.
 const (
 	wellFor = 5 * time.Minute
 	badFor  = time.Minute
 )
 
-// ledgerHealth is what health says of the ledger. That it can be reached is looked at each time, by
-// one read.
+// ledgerHealth is what health says of the ledger. Where reads are paid for, each time one read looks
+// whether it can be reached, and all else is looked at seldom.
 type ledgerHealth struct {
+	paid      bool
 	reachable func(context.Context) error
 	// look finds out everything; where the ledger is out of reach, all of it has that error.
 	look func(context.Context) map[string]error
@@ -32,6 +33,9 @@ const ledgerIsReachable = "LedgerIsReachable"
 
 // checks are what is known now. Of a ledger that is out of reach nothing is.
 func (h *ledgerHealth) checks(ctx context.Context) map[string]error {
+	if !h.paid {
+		return h.look(ctx)
+	}
 	err := h.reachable(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()

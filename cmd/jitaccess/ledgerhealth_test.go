@@ -14,7 +14,7 @@ func TestHealthLooksAtTheLedgerSeldom(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var reads, looks int
 	var reachable, due error
-	h := &ledgerHealth{now: func() time.Time { return now },
+	h := &ledgerHealth{paid: true, now: func() time.Time { return now },
 		reachable: func(context.Context) error { reads++; return reachable },
 		look: func(context.Context) map[string]error {
 			looks++
@@ -57,12 +57,24 @@ func TestHealthKeepsNothingOfALedgerThatComesAndGoes(t *testing.T) {
 		"it came back": {down, nil, down},
 	} {
 		looks := 0
-		h := &ledgerHealth{now: time.Now, reachable: func(context.Context) error { return c.first },
+		h := &ledgerHealth{paid: true, now: time.Now, reachable: func(context.Context) error { return c.first },
 			look: func(context.Context) map[string]error { looks++; return map[string]error{ledgerIsReachable: c.look} }}
 		for n := range 3 {
 			if got := h.checks(t.Context()); got[ledgerIsReachable] != c.want || looks != n+1 {
 				t.Errorf("%s: %v, %d looks", what, got, looks)
 			}
 		}
+	}
+}
+
+// What costs nothing is looked at each time.
+func TestHealthOfALedgerThatIsNotPaidByReadIsOfNow(t *testing.T) {
+	looks := 0
+	h := &ledgerHealth{now: time.Now, look: func(context.Context) map[string]error { looks++; return map[string]error{} }}
+	for range 3 {
+		h.checks(t.Context())
+	}
+	if looks != 3 {
+		t.Errorf("%d looks", looks)
 	}
 }

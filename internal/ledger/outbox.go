@@ -140,6 +140,9 @@ func (s *Store) Overdue(ctx context.Context, by time.Time) (requests, messages, 
 	return len(rows) > 0, len(waiting) > 0, len(unread) > 0, unavailable(err)
 }
 
+// Paid is whether each read of it is paid for, so that nobody looks for health's sake alone.
+func (s *Store) Paid() bool { return s.c.Paid }
+
 // Reachable is why nothing can be read now, by one read; nil where something can.
 func (s *Store) Reachable(ctx context.Context) error {
 	err := s.unready()

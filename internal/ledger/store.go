@@ -35,6 +35,8 @@ type Config struct {
 	Random io.Reader
 	// Unready is why the home cannot be used yet, for health; nil once it can. May be nil.
 	Unready func() *access.Error
+	// Paid: each read of the home is paid for.
+	Paid bool
 	// PutAside is called once for each message that is put aside; it may be nil.
 	PutAside func(Unreadable)
 }
