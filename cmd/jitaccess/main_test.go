@@ -131,7 +131,7 @@ func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 // get asks until the server listens.
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		answer, err := http.Get(url)
 		if err == nil {
