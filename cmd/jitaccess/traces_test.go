@@ -431,7 +431,7 @@ func TestWhatIsTracedIsHandedOnAtTheEnd(t *testing.T) {
 	var out lockedBuffer
 	go func() { done <- run(ctx, nil, env, &out, &out) }()
 	for status := 0; status != http.StatusOK; {
-		status, _ = get(t, "http://127.0.0.1:"+env("PORT")+"/health/ready")
+		status, _ = get(t, "http://127.0.0.1:"+env("PORT")+"/health/ready", done, &out)
 	}
 	stop()
 	if code := <-done; code != exitOK {
