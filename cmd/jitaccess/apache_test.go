@@ -3,11 +3,9 @@ package main
 import (
 	"bufio"
 	"crypto/rand"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,10 +13,11 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"jitaccess/internal/oauth/oauthtest"
+	"jitaccess/internal/porttest"
 )
 
 // startApache runs Apache with testdata/apache.conf until the test ends.
-func startApache(t *testing.T, port int, issuer, service string) {
+func startApache(t *testing.T, port, issuer, service string) {
 	t.Helper()
 	path, err := exec.LookPath("apache2")
 	if err != nil {
@@ -33,7 +32,7 @@ func startApache(t *testing.T, port int, issuer, service string) {
 		user = "User www-data\nGroup www-data"
 	}
 	file := filepath.Join(folder, "apache.conf")
-	filled := strings.NewReplacer("{folder}", folder, "{port}", strconv.Itoa(port), "{user}", user, "{issuer}", issuer, "{secret}", oauthtest.Secret,
+	filled := strings.NewReplacer("{folder}", folder, "{port}", port, "{user}", user, "{issuer}", issuer, "{secret}", oauthtest.Secret,
 		"{passphrase}", rand.Text(), "{service}", service).Replace(string(text))
 	if err := os.WriteFile(file, []byte(filled), 0o600); err != nil {
 		t.Fatal(err)
@@ -73,13 +72,8 @@ func startApache(t *testing.T, port int, issuer, service string) {
 // A proxy that people really put in front of such a service: Apache signs Alice in at an
 // OpenID provider and passes the provider's ID token on, which is what the service believes.
 func TestBehindApache(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	front := "http://localhost:" + strconv.Itoa(port)
+	port := porttest.Free(t)
+	front := "http://localhost:" + port
 	issuer := oauthtest.StartOpenID(t, false, front+"/signed-in")
 	w := newWorld(t, surroundings{environment: map[string]string{"IDENTITY": "jwt", "IDENTITY_HEADER": "X-Id-Token", "IDENTITY_ISSUER": issuer,
 		"IDENTITY_AUDIENCE": oauthtest.Client, "PUBLIC_URL": front}})

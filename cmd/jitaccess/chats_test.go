@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"jitaccess/internal/broker"
-	"jitaccess/internal/config"
-	"jitaccess/internal/gcp"
 	"jitaccess/internal/sandbox/chat"
 )
 
@@ -105,30 +102,16 @@ func TestChatsTellOfARequestAndItsDecision(t *testing.T) {
 	}
 }
 
-// swept builds the service of a world again, without a sweeper of its own, and returns what
+// swept begins the service of a world again, without a sweeper of its own, and returns what
 // sweeps.
 func (w *world) swept(t *testing.T) func() {
 	t.Helper()
-	w.stop()
-	var ctx context.Context
-	ctx, w.stop = context.WithCancel(context.Background())
-	c, err := config.Read(w.Env(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := clock{now: w.now, sleep: func(ctx context.Context, d time.Duration) error { return sleep(ctx, d/20) }}
-	platform, err := gcp.Connect(ctx, googleOptions(c, k))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := build(ctx, c, platform, w.mail.Roots, k, w.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.service.open(s.Handler)
+	w.setup.byHand = true
+	w.restart(nil)
+	s := w.running()
 	return func() {
 		t.Helper()
-		if _, err := s.broker.Sweep(ctx, broker.SweepCount); err != nil {
+		if _, err := s.broker.Sweep(t.Context(), broker.SweepCount); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -258,13 +258,14 @@ func TestAPipelinePassesIdentityAwareProxy(t *testing.T) {
 		{"without an address", time.Hour, 0, []string{"--url", ""}, exitUsage, "needs --url"},
 	} {
 		var made, looked atomic.Int32
+		ends := time.Now().Add(test.life)
 		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer := func(status int, text string) {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(status)
 				_, _ = w.Write([]byte(text))
 			}
-			switch last := "Bearer " + identityToken(audience, account, int(made.Load()), test.life); {
+			switch last := "Bearer " + identityToken(audience, account, int(made.Load()), ends); {
 			case test.life == 0 || r.Header.Get("Authorization") != last:
 				w.Header().Set("X-Goog-IAP-Generated-Response", "true")
 				http.Error(w, "Invalid IAP credentials", http.StatusUnauthorized)
@@ -287,7 +288,7 @@ func TestAPipelinePassesIdentityAwareProxy(t *testing.T) {
 			if line := strings.Join(args, " "); name != "gcloud" || !strings.Contains(line, "--impersonate-service-account="+account+" --audiences="+audience) {
 				t.Errorf("%s: %s %s", test.name, name, line)
 			}
-			return []byte(identityToken(audience, account, int(made.Add(1)), test.life)), nil
+			return []byte(identityToken(audience, account, int(made.Add(1)), ends)), nil
 		}
 		code, out, said := p.types(append([]string{"ask", "--url", front.URL, "--impersonate", account, "--audience", audience, "--template", "production-deploy",
 			"--key-file", key, "--uri", deployURI, "--subject", alice, "--wait"}, test.asks...)...)
@@ -301,12 +302,9 @@ func TestAPipelinePassesIdentityAwareProxy(t *testing.T) {
 	}
 }
 
-// began is when the tokens of these tests are of.
-var began = time.Now()
-
 // identityToken is the n-th that gcloud prints.
-func identityToken(audience, account string, n int, life time.Duration) string {
-	text, _ := json.Marshal(map[string]any{"aud": audience, "email": account, "n": n, "exp": began.Add(life).Unix()})
+func identityToken(audience, account string, n int, ends time.Time) string {
+	text, _ := json.Marshal(map[string]any{"aud": audience, "email": account, "n": n, "exp": ends.Unix()})
 	return "e30." + base64.RawURLEncoding.EncodeToString(text) + ".c2ln"
 }
 

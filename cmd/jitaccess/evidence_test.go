@@ -29,7 +29,7 @@ func TestEvidenceIsHadWithoutADeveloper(t *testing.T) {
 	w.restart(settings)
 	ref, id := w.ask()
 	w.decide(bob, ref, "approve", "")
-	s := (*w.service.handler.Load()).(*service)
+	s := w.running()
 	head, err := s.sweeper.ledger.Head(t.Context(), w.now())
 	if err != nil {
 		t.Fatal(err)

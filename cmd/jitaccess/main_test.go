@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -113,12 +113,12 @@ func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 	go func() { done <- run(ctx, nil, func(name string) string { return env[name] }, &out, &out) }()
 	base := "http://127.0.0.1:" + env["PORT"]
 	for _, path := range []string{"/health/alive", "/_ah/start", "/_ah/warmup"} {
-		if status, body := get(t, base+path); status != 200 || !json.Valid([]byte(body)) {
+		if status, body := get(t, base+path, done, &out); status != 200 || !json.Valid([]byte(body)) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
 	for _, path := range []string{"/", "/health/ready", "/api/policy"} {
-		if status, _ := get(t, base+path); status != 503 {
+		if status, _ := get(t, base+path, done, &out); status != 503 {
 			t.Errorf("%s: %d, want 503", path, status)
 		}
 	}
@@ -128,11 +128,10 @@ func TestServeAnswersBeforeItKnowsWhoItIs(t *testing.T) {
 	}
 }
 
-// get asks until the server listens.
-func get(t *testing.T, url string) (int, string) {
+// get asks a service until it listens, or has ended.
+func get(t *testing.T, url string, ended <-chan int, said fmt.Stringer) (int, string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	for net := time.After(time.Minute); ; {
 		answer, err := http.Get(url)
 		if err == nil {
 			defer answer.Body.Close()
@@ -142,10 +141,13 @@ func get(t *testing.T, url string) (int, string) {
 			}
 			return answer.StatusCode, string(body)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
+		select {
+		case code := <-ended:
+			t.Fatalf("exit status %d instead of an answer:\n%s", code, said)
+		case <-net:
+			t.Fatalf("%v\n%s", err, said)
+		case <-time.After(5 * time.Millisecond): // what begins needs the processor
 		}
-		runtime.Gosched()
 	}
 }
 

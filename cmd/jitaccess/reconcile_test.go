@@ -57,14 +57,14 @@ func (w *world) tidy(projects ...string) {
 // Once a week the service holds all that stands against what it remembers, and mails its administrators
 // what differs: once, whatever the number of instances and whether they are started anew.
 func TestOnceAWeekAdministratorsAreTold(t *testing.T) {
-	w := newWorld(t, surroundings{inStep: true})
+	w := newWorld(t, surroundings{inStep: true, byHand: true})
 	w.tidy(project, "data-warehouse-prod")
 	disk := onDisk(w, filepath.Join(t.TempDir(), "jitaccess.db"))
 	disk["ADMINS"] = "user:erin@example.com"
 	w.restart(disk)
 	minute := func() access.Reconciliation {
 		t.Helper()
-		s := (*w.service.handler.Load()).(*service)
+		s := w.running()
 		w.pass(time.Minute)
 		s.sweeper.reconcile(t.Context())
 		if _, err := s.sweeper.sweep(t.Context(), broker.SweepCount); err != nil {

@@ -315,22 +315,22 @@ func TestTracesAreNobodysTrouble(t *testing.T) {
 	t.Cleanup(refuses.Close)
 	for _, test := range []struct {
 		name, endpoint string
-		most           time.Duration
 		said           int
 	}{
-		{"down", "http://127.0.0.1:1", time.Second, 1},
-		{"says no", refuses.URL, time.Second, 1},
-		{"hangs", hangs.URL, endTime + time.Second, 0},
+		{"down", "http://127.0.0.1:1", 1},
+		{"says no", refuses.URL, 1},
+		{"hangs", hangs.URL, 0},
 	} {
+		// A call by itself would have ten minutes.
 		w := newWorld(t, surroundings{environment: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": test.endpoint,
-			"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20canary%204711"}})
+			"OTEL_EXPORTER_OTLP_TIMEOUT": "600000", "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20canary%204711"}})
 		for range 3 {
 			w.page(alice, "/").expect(t, http.StatusOK)
 			w.flush()
 		}
 		began := time.Now()
 		w.stop()
-		if took := time.Since(began); took > test.most {
+		if took := time.Since(began); took > time.Minute {
 			t.Errorf("%s: it ends after %v", test.name, took)
 		}
 		if said := w.log.String(); strings.Count(said, "traces are not taken") != test.said || strings.Contains(said, "canary 4711") {
@@ -431,7 +431,7 @@ func TestWhatIsTracedIsHandedOnAtTheEnd(t *testing.T) {
 	var out lockedBuffer
 	go func() { done <- run(ctx, nil, env, &out, &out) }()
 	for status := 0; status != http.StatusOK; {
-		status, _ = get(t, "http://127.0.0.1:"+env("PORT")+"/health/ready")
+		status, _ = get(t, "http://127.0.0.1:"+env("PORT")+"/health/ready", done, &out)
 	}
 	stop()
 	if code := <-done; code != exitOK {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"jitaccess/internal/config"
+	"jitaccess/internal/gcp"
 	"jitaccess/internal/gcp/condition"
 	"jitaccess/internal/gcp/quota"
 	"jitaccess/internal/mail/smtptest"
@@ -60,6 +62,9 @@ type surroundings struct {
 	// patience is how long the service waits for one answer of Google's; 0 is as
 	// configured.
 	patience time.Duration
+	// byHand: nothing is done from time to time but what the test does. Otherwise a sweep comes
+	// in between on a machine that is slow.
+	byHand bool
 	// measured is for what takes time: no network before the service, no log, and no
 	// shorter waits.
 	measured bool
@@ -124,7 +129,11 @@ func (w *world) restart(change map[string]string) {
 	if w.setup.measured {
 		k.sleep, log = sleep, io.Discard
 	}
-	s, err := start(ctx, c, w.mail.Roots, k, log)
+	begin := start
+	if w.setup.byHand {
+		begin = built
+	}
+	s, err := begin(ctx, c, w.mail.Roots, k, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -136,6 +145,18 @@ func (w *world) restart(change map[string]string) {
 	}
 	w.flush = func() { s.observing.flush(context.Background()) }
 }
+
+// built is start, without what is done from time to time.
+func built(ctx context.Context, c *config.Config, roots *x509.CertPool, k clock, out io.Writer) (*service, error) {
+	platform, err := gcp.Connect(ctx, googleOptions(c, k))
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, c, platform, roots, k, out)
+}
+
+// running is the service as it runs now.
+func (w *world) running() *service { return (*w.service.handler.Load()).(*service) }
 
 // env is the service's environment with changes.
 func (w *world) env(change map[string]string) func(string) string { return w.Env(change) }

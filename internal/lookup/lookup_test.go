@@ -91,38 +91,40 @@ func TestACallThatEndsMeanwhileIsShared(t *testing.T) {
 }
 
 func TestEqualQuestionsAtTheSameTimeShareOneCall(t *testing.T) {
-	release, asked, calls := make(chan struct{}), make(chan struct{}, 1), 0
-	s := New(time.Now, 3, time.Minute, func(context.Context, string) (int, error) {
-		calls++
-		asked <- struct{}{}
-		<-release
-		return 7, nil
-	})
-	begun := time.Now()
-	first, giveUp := context.WithCancel(t.Context())
-	var all, started sync.WaitGroup
-	all.Go(func() {
-		if _, err := s.Get(first, "x", begun); !errors.Is(err, context.Canceled) {
+	synctest.Test(t, func(t *testing.T) {
+		release, calls := make(chan struct{}), 0
+		s := New(time.Now, 3, time.Minute, func(context.Context, string) (int, error) {
+			calls++
+			<-release
+			return 7, nil
+		})
+		begun := time.Now()
+		first, giveUp := context.WithCancel(t.Context())
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, err := s.Get(first, "x", begun)
+			gaveUp <- err
+		}()
+		synctest.Wait()
+		var others sync.WaitGroup
+		for range 20 {
+			others.Go(func() {
+				if v, err := s.Get(t.Context(), "x", begun); v != 7 || err != nil {
+					t.Errorf("got %d, %v", v, err)
+				}
+			})
+		}
+		synctest.Wait() // until all wait
+		giveUp()
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
 			t.Errorf("who gave up got %v", err)
 		}
+		close(release)
+		others.Wait()
+		if calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
 	})
-	<-asked
-	for range 20 {
-		started.Add(1)
-		all.Go(func() {
-			started.Done()
-			if v, err := s.Get(t.Context(), "x", begun); v != 7 || err != nil {
-				t.Errorf("got %d, %v", v, err)
-			}
-		})
-	}
-	started.Wait()
-	giveUp()
-	close(release)
-	all.Wait()
-	if calls != 1 {
-		t.Errorf("%d calls", calls)
-	}
 }
 
 // Threats, row 40: what a service answers is judged by code that may stumble over

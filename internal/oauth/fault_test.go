@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,6 +18,7 @@ import (
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/oauth"
+	"jitaccess/internal/porttest"
 )
 
 // Whatever an endpoint answers that is not a token becomes a sentence.
@@ -97,12 +97,7 @@ func basic(text string) string { return base64.StdEncoding.EncodeToString([]byte
 
 func TestEndpointsThatCannotBeReached(t *testing.T) {
 	e := newEndpoint(t, nil)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := listener.Addr().String()
-	listener.Close()
+	closed := "127.0.0.1:" + porttest.Free(t)
 	clear := httptest.NewServer(http.NotFoundHandler())
 	defer clear.Close()
 	for _, test := range []struct {

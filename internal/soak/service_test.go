@@ -160,7 +160,7 @@ func (s *service) launch() error {
 }
 
 func (s *service) untilReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, "GET", s.origin+"/health/ready", nil)
@@ -192,7 +192,7 @@ func (s *service) stop() {
 	process.Signal(os.Interrupt)
 	select {
 	case <-ended:
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		process.Kill()
 		<-ended
 	}

@@ -170,13 +170,13 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 	})
 	// The first caller leads the call and gives up before it ends.
 	first, giveUp := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	all.Go(func() {
-		if _, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}}); access.AsError(err).Code != access.CodeDeadline {
-			t.Errorf("the caller that gave up got %v", err)
-		}
-	})
+	gaveUp := make(chan error, 1)
+	go func() {
+		_, err := w.catalog.Prepare(first, access.StandingQuery{Resource: shop, Principals: []access.Principal{ana}})
+		gaveUp <- err
+	}()
 	<-asked
+	var all sync.WaitGroup
 	var started sync.WaitGroup
 	for range 20 {
 		started.Add(1)
@@ -190,6 +190,9 @@ func TestConcurrentLookUpsShareOneCall(t *testing.T) {
 	}
 	started.Wait()
 	giveUp()
+	if err := <-gaveUp; err == nil || access.AsError(err).Code != access.CodeDeadline {
+		t.Errorf("the caller that gave up got %v", err)
+	}
 	close(release)
 	all.Wait()
 	w.expect(t, map[string]int{":batchGet": 1})

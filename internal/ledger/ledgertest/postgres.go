@@ -2,6 +2,7 @@
 package ledgertest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -132,12 +133,16 @@ func (c *Cluster) serve(settings ...string) error {
 		return err
 	}
 	c.process = server.Process
-	for range 300 {
+	for range 600 {
 		var conn *pgx.Conn
 		if conn, err = pgx.Connect(context.Background(), c.URL(Superuser, "postgres")); err == nil {
 			return conn.Close(context.Background())
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-c.ended:
+			return fmt.Errorf("PostgreSQL has ended; see %s", log.Name())
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return err
 }
@@ -163,10 +168,8 @@ func (c *Cluster) URL(who, database string) string {
 func (c *Cluster) Database(t testing.TB, template string) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", c.database.Add(1))
-	if template == "" {
-		template = "template1"
-	}
-	c.Exec(t, "postgres", "CREATE DATABASE "+name+" TEMPLATE "+template)
+	// Nobody is ever connected to template0, not even to vacuum it, for which a copy would wait.
+	c.Exec(t, "postgres", "CREATE DATABASE "+name+" TEMPLATE "+cmp.Or(template, "template0"))
 	return name
 }
 

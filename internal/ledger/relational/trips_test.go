@@ -1,6 +1,7 @@
 package relational_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/url"
@@ -13,7 +14,8 @@ import (
 	"jitaccess/internal/ledger/relational"
 )
 
-// trips counts round trips: that a client speaks after the server did.
+// trips counts round trips: that a client speaks after the server did, and says more than that it
+// is there.
 type trips struct {
 	mu     sync.Mutex
 	n      int
@@ -58,7 +60,10 @@ func counted(t *testing.T, address string) (string, *trips) {
 			if err != nil {
 				return
 			}
-			c.said(client)
+			// A connection that has rested for a second is tried first, by a statement of its own.
+			if !client || !bytes.Contains(b[:n], []byte("-- ping")) {
+				c.said(client)
+			}
 			if _, err := to.Write(b[:n]); err != nil {
 				return
 			}

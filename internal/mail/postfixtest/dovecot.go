@@ -102,7 +102,7 @@ func StartDovecot(t *testing.T, p *Postfix, people ...string) *Dovecot {
 	case <-ready:
 	case <-ended:
 		t.Fatal("Dovecot ended")
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Dovecot did not start")
 	}
 	return d

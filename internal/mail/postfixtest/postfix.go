@@ -41,7 +41,7 @@ type Options struct {
 // Wait reads the log until a text has come so many times.
 func (p *Postfix) Wait(t *testing.T, text string, times int) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(time.Minute)
 	for seen := 0; seen < times; {
 		select {
 		case line, running := <-p.lines:
