@@ -26,7 +26,7 @@ var bodies = map[string]any{
 	"Bounce": apiBounce{}, "Changed": apiChanged{}, "Exported": exportedRequest{}, "Health": health{}, "Error": apiError{},
 	"Approval": approval{}, "Approval/properties/decisions/items": approvalVerdict{}, "Approval/properties/window/oneOf/1": approvalWindow{},
 	"Approval/properties/warnings/items": approvalWarning{}, "Problem": problemDetails{}, "Delivered": delivered{}, "Metadata": serverMetadata{},
-	"ProgramToken": programToken{},
+	"ProgramToken": programToken{}, "ProgramEnded": programEnded{},
 	"Access":       bearer.Access{}, "Access/properties/approval": bearer.Approval{}, "Introspection/oneOf/0": inactive{}, "Introspection/oneOf/1": introspection{},
 }
 
