@@ -82,7 +82,7 @@ type clientCommand struct {
 func clientCommands() []clientCommand {
 	return []clientCommand{
 		{"login", "URL", "sign in at a service, for the commands below", 1, 1, (*caller).loginOptions, (*caller).login},
-		{"logout", "", "forget the token that login has kept", 0, 0, nil, (*caller).logout},
+		{"logout", "", "end the session of login, where it is the service's own, and forget the token", 0, 0, nil, (*caller).logout},
 		{"roles", "[PROJECT]", "what you may ask for, on a project or folders/NUMBER", 0, 1, (*caller).jsonOption, (*caller).roles},
 		{"request", "PROJECT ROLE...", "ask for access to a project, or to folders/NUMBER", 2, 100, (*caller).requestOptions, (*caller).request},
 		{"approve", "REQUEST", "approve somebody's request, by its number or link", 1, 1, (*caller).approveOptions, (*caller).approve},

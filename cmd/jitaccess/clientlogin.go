@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +75,52 @@ func (c *caller) login(args []string) error {
 	return nil
 }
 
+// logout forgets the token, whatever else comes of it, and ends its session where the service has one of its own.
 func (c *caller) logout([]string) error {
 	store, err := c.store()
 	if err != nil {
 		return err
 	}
-	return store.Forget()
+	t, unread := store.Load()
+	if errors.Is(unread, cli.ErrNoToken) {
+		fmt.Fprintln(c.stdout, "Nobody was logged in here.")
+		return nil
+	}
+	kept := store.Forget()
+	switch {
+	case unread != nil && kept == nil: // nobody knows whose token it is, so that it is sent nowhere
+		return ended(exitFailure, "%w\nThat file is removed now, and no session was ended: log out by browser", unread)
+	case unread != nil:
+		return errors.Join(unread, kept)
+	case kept == nil:
+		fmt.Fprintf(c.stdout, "The token for %s is forgotten.\n", t.Origin)
+	}
+	if t.Front != cli.OwnLogin {
+		fmt.Fprintln(c.stdout, "What signs people in there was told nothing.")
+		return kept
+	}
+	if err := errors.Join(kept, c.endSession(&cli.Service{Origin: t.Origin, Token: t})); err != nil {
+		return ended(exitFailure, "%w", err)
+	}
+	return nil
+}
+
+// endSession ends the session of the token, and says what is known of it then.
+func (c *caller) endSession(s *cli.Service) error {
+	everywhere, expires, err := s.LogOut(c.ctx)
+	switch {
+	case errors.Is(err, cli.ErrOver):
+		fmt.Fprintln(c.stdout, "The service says that its session was over already.")
+	case err != nil:
+		return fmt.Errorf("it is not known whether its session is over: %w\nlog out by browser, to be sure: %s", err, s.Origin)
+	default:
+		fmt.Fprintln(c.stdout, "Its session is over, in the browser too.")
+		if !everywhere {
+			until := cmp.Or(c.moment(expires), "its time is over")
+			c.warnings([]string{"where the service has other instances, they were not told: there the session lasts until " + until})
+		}
+	}
+	return nil
 }
 
 // readSecret reads a file that only its owner may read, or standard input.

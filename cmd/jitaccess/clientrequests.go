@@ -19,7 +19,14 @@ import (
 // noLedger is the word with which the service says that it remembers nothing.
 const noLedger = "no-ledger"
 
-// roles prints what the caller may ask for, on one project or other resource, or all.
+// unreadRoles is a resource of which it could not be read what the caller may ask for, and why.
+type unreadRoles struct {
+	Project string `json:"project"`
+	Message string `json:"message"`
+}
+
+// roles prints what the caller may ask for, on one project or other resource, or all. Of all, what cannot be read does
+// not hide the others.
 func (c *caller) roles(args []string) error {
 	s, err := c.service()
 	if err != nil {
@@ -34,10 +41,15 @@ func (c *caller) roles(args []string) error {
 	}
 	var rows [][]string
 	var all []any
+	unread := []unreadRoles{}
 	for _, project := range resources {
 		said, as, err := s.Roles(c.ctx, project)
-		if err != nil {
+		if err != nil && (len(args) > 0 || ofAll(err)) {
 			return err
+		}
+		if err != nil {
+			unread = append(unread, unreadRoles{project, err.Error()})
+			continue
 		}
 		all = append(all, map[string]any{"project": project, "roles": json.RawMessage(as)})
 		warnings = append(warnings, said.Warnings...)
@@ -56,10 +68,27 @@ func (c *caller) roles(args []string) error {
 		}
 	}
 	if c.json {
-		return c.answeredAs(map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...)})
+		err = c.answeredAs(map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...), "unread": unread})
+	} else {
+		c.warnings(warnings)
+		err = c.table([]string{"ON", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)
 	}
-	c.warnings(warnings)
-	return c.table([]string{"ON", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)
+	for _, u := range unread {
+		fmt.Fprintf(c.stderr, "could not be read: %s: %s\n", plain(u.Project), plain(u.Message))
+	}
+	if err == nil && len(unread) > 0 {
+		err = ended(exitFailure, "%d of %d could not be read; the others are listed", len(unread), len(resources))
+	}
+	return err
+}
+
+// ofAll is whether an error has nothing to do with the resource that was asked about: with another it would be the same.
+func ofAll(err error) bool {
+	if _, lost := errors.AsType[*cli.Unreachable](err); lost {
+		return true
+	}
+	r, refused := errors.AsType[*cli.Refusal](err)
+	return refused && (r.ByFront() || r.SignedOut())
 }
 
 // shortRole is how a role is called in a command: by its name, unless several differ in a condition alone.
@@ -440,7 +469,7 @@ func (c *caller) historyOptions() {
 	f.StringVar(&c.state, "state", "", "in this `state`, such as active or denied")
 	f.StringVar(&c.role, "role", "", "for this `role`")
 	f.StringVar(&c.resource, "resource", "", "on this `resource`, such as projects/shop")
-	f.StringVar(&c.person, "person", "", "of this `address`")
+	f.StringVar(&c.person, "person", "", "of this `address`, with --view all or reviews")
 	f.StringVar(&c.words, "words", "", "with these `words`")
 	f.StringVar(&c.fromDay, "from", "", "made on this `day` or later, such as 2026-11-22, in UTC")
 	f.StringVar(&c.toDay, "to", "", "made on this `day` or before")
@@ -449,6 +478,9 @@ func (c *caller) historyOptions() {
 
 // history prints a page of requests.
 func (c *caller) history([]string) error {
+	if c.person != "" && c.view == "mine" {
+		return wrong("--view mine has your own requests alone; --person goes with --view all, for auditors, or --view reviews")
+	}
 	s, err := c.service()
 	if err != nil {
 		return err
@@ -467,6 +499,11 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	said, as, err := s.History(c.ctx, choices)
 	if err != nil {
 		return err
+	}
+	// To who is no auditor the service shows their own, whomever they ask for.
+	another := func(q cli.Request) bool { return !strings.EqualFold(q.Beneficiary.Email, strings.TrimSpace(c.person)) }
+	if c.person != "" && slices.ContainsFunc(said.Requests, another) {
+		return ended(exitRefused, "the service shows you other requests than those of %s: everybody's are for auditors", plain(c.person))
 	}
 	if c.json {
 		return c.answered(as)

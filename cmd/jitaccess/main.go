@@ -40,7 +40,7 @@ const usage = `Usage:
   jitaccess version
 
 For people and pipelines (docs/command-line.md), at a service that runs somewhere:
-  jitaccess login URL               sign in there; logout forgets it
+  jitaccess login URL               sign in there; logout ends that
   jitaccess roles | request | status | end | extend | history
   jitaccess approve | deny          decide what others ask for
   jitaccess ask                     ask as an application, and wait for its access token

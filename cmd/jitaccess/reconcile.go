@@ -60,7 +60,7 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	s, err := assemble(ctx, c, stderr)
+	s, err := assemble(ctx, c, logTo(stderr, isTerminal(stderr)))
 	if err != nil {
 		return failed(stderr, exitUsage, err)
 	}
@@ -80,6 +80,39 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 		return exitFailure
 	}
 	return exitOK
+}
+
+// logTo is where the log of a command goes that people read themselves or that a job runs: a terminal gets what it
+// warns of, in text, and all else the lines as they are.
+func logTo(w io.Writer, terminal bool) io.Writer {
+	if terminal {
+		return plainLog{w}
+	}
+	return w
+}
+
+// plainLog makes text of the lines of the log, of which each is one write (package journal).
+type plainLog struct{ w io.Writer }
+
+func (p plainLog) Write(line []byte) (int, error) {
+	var said struct {
+		Severity, Message string
+		Labels            map[string]string `json:"logging.googleapis.com/labels"`
+	}
+	switch err := json.Unmarshal(line, &said); {
+	case err != nil:
+		return p.w.Write(line)
+	case said.Severity == "INFO" || said.Severity == "DEBUG":
+		return len(line), nil
+	}
+	text := said.Message
+	if said.Labels["error_code"] == "" && said.Labels["error"] != "" { // an error of our own ends the message already
+		text += ": " + said.Labels["error"]
+	}
+	if _, err := fmt.Fprintf(p.w, "%s: %s\n", strings.ToLower(said.Severity), access.Visible(text)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 // reconciliation is one run. The zero resource is all.

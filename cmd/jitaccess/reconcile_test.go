@@ -4,15 +4,22 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/broker"
+	"jitaccess/internal/journal"
 	"jitaccess/internal/sandbox/google"
 )
 
@@ -195,6 +202,18 @@ func TestReconcile(t *testing.T) {
 		!strings.Contains(table.String(), "not-remembered") || !strings.Contains(table.String(), "; next: ") || !strings.Contains(table.String(), " differences; 0 could not be read") {
 		t.Errorf("%d, %s", code, table.String())
 	}
+	// At a terminal the lines of the log, of which a job has some, are not between people and the table.
+	var job bytes.Buffer
+	if run(context.Background(), []string{"reconcile"}, w.env(nil), &table, &job); !strings.Contains(job.String(), `{"severity":`) {
+		t.Errorf("of a job: %s", job.String())
+	}
+	terminal, shown := openTerminal(t)
+	if code := run(context.Background(), []string{"reconcile"}, w.env(nil), terminal, terminal); code != exitFailure {
+		t.Errorf("%d", code)
+	}
+	if text := shown(); strings.Contains(text, "{") || !strings.Contains(text, "not-remembered") || !strings.Contains(text, " differences; 0 could not be read") {
+		t.Errorf("at a terminal:\n%s", text)
+	}
 	// What cannot be read hides nothing, and is no difference.
 	w.cloud.Faults().Add(google.Fault{Method: "POST", Path: "/v3/projects/data-warehouse-prod:getIamPolicy", Status: 403})
 	code, report, _ = reconcile(t, w.env(nil))
@@ -209,6 +228,37 @@ func TestReconcile(t *testing.T) {
 	}
 	if code := run(context.Background(), []string{"reconcile"}, func(string) string { return "" }, &stderr, &stderr); code != exitUsage {
 		t.Errorf("no settings: %d", code)
+	}
+}
+
+// openTerminal is a terminal of Linux (pts(4)); shown closes it and is what it has shown.
+func openTerminal(t *testing.T) (terminal *os.File, shown func() string) {
+	t.Helper()
+	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locked, number int32
+	for request, at := range map[uintptr]*int32{syscall.TIOCSPTLCK: &locked, syscall.TIOCGPTN: &number} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, far.Fd(), request, uintptr(unsafe.Pointer(at))); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	if terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !isTerminal(terminal) {
+		t.Fatal("it is none")
+	}
+	text := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(far) // ends with EIO once nobody has the terminal open
+		text <- string(all)
+	}()
+	return terminal, func() string {
+		terminal.Close()
+		defer far.Close()
+		return <-text
 	}
 }
 
@@ -267,5 +317,39 @@ func TestARunOfReconcileTakesADoubtBackWhenItHasReadEverything(t *testing.T) {
 		if m.what == "" || m.next == "" {
 			t.Errorf("%s has no words", kind)
 		}
+	}
+}
+
+// At a terminal people see the table, and of the log what warns, in text; a job keeps its lines.
+func TestTheLogOfReconcileIsForWhoReadsIt(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		log      func(*slog.Logger)
+		terminal string
+		job      int
+	}{
+		{"what goes well", func(l *slog.Logger) { l.Info("policy taken"); l.Debug("x") }, "", 1},
+		{"a warning", func(l *slog.Logger) { l.Warn("PUBLIC_URL is not set", "event", "runtime.startup") }, "warning: PUBLIC_URL is not set\n", 1},
+		{"with a cause", func(l *slog.Logger) { l.Warn("no mail", "error", errors.New("refused")) }, "warning: no mail: refused\n", 1},
+		{"with one of ours", func(l *slog.Logger) {
+			l.Error("no answer", "error", &access.Error{Kind: access.Unavailable, Code: access.CodeQuota, Err: errors.New("spent")})
+		}, "error: no answer: unavailable: quota: spent\n", 1},
+		{"several", func(l *slog.Logger) { l.Warn("a"); l.Info("b"); l.Error("c") }, "warning: a\nerror: c\n", 3},
+		{"what would move the cursor", func(l *slog.Logger) { l.Warn("a\x1b[2J\nb") }, "warning: a[U+001B][2J b\n", 1},
+	} {
+		for _, terminal := range []bool{true, false} {
+			var out bytes.Buffer
+			test.log(slog.New(journal.New(logTo(&out, terminal), "").Handler(slog.LevelInfo)))
+			if terminal && out.String() != test.terminal {
+				t.Errorf("%s: %q, not %q", test.name, out.String(), test.terminal)
+			}
+			if lines := strings.Count(out.String(), "\n"); !terminal && (lines != test.job || !strings.HasPrefix(out.String(), `{"severity":`)) {
+				t.Errorf("%s, of a job: %s", test.name, out.String())
+			}
+		}
+	}
+	var out bytes.Buffer
+	if _, err := logTo(&out, true).Write([]byte("panic: no line of the log\n")); err != nil || out.String() != "panic: no line of the log\n" {
+		t.Errorf("%v, %q", err, out.String())
 	}
 }

@@ -41,6 +41,7 @@ var routeCalls = []struct {
 	{route: "GET /oidc/program", who: alice, first: "none", second: "none"},
 	{route: "POST /oidc/program", who: alice, form: url.Values{}, first: "none", second: "none"},
 	{route: "POST /oidc/program/token", who: alice, body: dict{}, first: "none", second: "none"},
+	{route: "POST /oidc/program/logout", who: alice, body: dict{}, first: "none", second: "none"},
 
 	// There is no administration page without Pomerium; TestPomerium_ThePathIsTheGuard has one.
 	{route: "GET /admin", who: alice, first: "none", second: "none"},

@@ -70,3 +70,21 @@ func (s SignIn) byOwnLogin(ctx context.Context) (Token, error) {
 	value, err := clean([]byte(said.Token))
 	return Token{Origin: s.Origin, Front: OwnLogin, Value: value, Expires: said.Expires}, err
 }
+
+// ErrOver is that a session was over before anybody ended it, as the service says.
+var ErrOver = errors.New("the session was over already")
+
+// LogOut ends the session that the token of OwnLogin is of. everywhere is whether all instances of the service get
+// to know that; on others it lasts until expires. The error is ErrOver where there is nothing to end.
+func (s *Service) LogOut(ctx context.Context) (everywhere bool, expires time.Time, err error) {
+	var said struct {
+		Everywhere bool
+		Expires    time.Time
+	}
+	_, err = s.call(ctx, request{method: http.MethodPost, path: "/oidc/program/logout"}, &said)
+	// A token that the service does not know is none that is over.
+	if r, refused := errors.AsType[*Refusal](err); refused && r.Status == http.StatusUnauthorized && r.Code == "no-identity" {
+		err = ErrOver
+	}
+	return said.Everywhere, said.Expires, err
+}

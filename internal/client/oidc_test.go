@@ -199,3 +199,36 @@ func TestWhoIsHeardAtTheEndOfALogin(t *testing.T) {
 		t.Error("it goes on listening")
 	}
 }
+
+// What is said of the end of a session is what the service says.
+func TestLoggingOutAtTheServiceItself(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		status       int
+		everywhere   bool
+		over, failed bool
+	}{
+		{"on all instances", `{"everywhere":true,"expires":"2030-01-02T03:04:05Z"}`, 200, true, false, false},
+		{"on one", `{"everywhere":false,"expires":"2030-01-02T03:04:05Z"}`, 200, false, false, false},
+		{"over before", `{"message":"You are not signed in.","code":"no-identity"}`, 401, false, true, true},
+		{"a token of nobody's", `{"message":"It cannot be verified.","code":"bad-identity"}`, 401, false, false, true},
+		{"not there", `{"message":"Nothing is here.","code":"no-identity"}`, 404, false, false, true},
+		{"by a proxy", ``, 401, false, false, true},
+	} {
+		asked := ""
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.Method + " " + r.URL.Path + " " + r.Header.Get("Authorization") + " " + r.Header.Get("X-JITACCESS")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, test.answer)
+		}))
+		origin := client.Origin(s.URL)
+		service := client.Service{Origin: origin, Token: client.Token{Origin: origin, Front: client.OwnLogin, Value: "of-ana"}}
+		everywhere, expires, err := service.LogOut(t.Context())
+		if asked != "POST /oidc/program/logout Bearer of-ana 1" || everywhere != test.everywhere || (err != nil) != test.failed ||
+			errors.Is(err, client.ErrOver) != test.over || (expires.Year() == 2030) != (err == nil) {
+			t.Errorf("%s: %s: %v, %v, %v", test.name, asked, everywhere, expires, err)
+		}
+		s.Close()
+	}
+}

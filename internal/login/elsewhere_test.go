@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,13 @@ func TestAFloodOfLogoutTokensIsNoFloodForTheProvider(t *testing.T) {
 	}
 	w.pass(11 * time.Second)
 	asked := w.provider.calls["/jwks"]
-	_ = w.login.EndElsewhere(t.Context(), text)
+	// Until go-oidc has put its last call away, who comes is answered as that was.
+	for range 100_000 {
+		if _ = w.login.EndElsewhere(t.Context(), text); w.provider.calls["/jwks"] > asked {
+			break
+		}
+		runtime.Gosched()
+	}
 	if w.provider.calls["/jwks"] != asked+1 {
 		t.Error("a new key is never looked for")
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -97,22 +98,52 @@ func (l *Login) ProgramToken(ctx context.Context, text, verifier, redirect strin
 // IdentifyScript returns who sent a request of the JSON interface: whose program it is that shows
 // its token, whatever cookies are there, else who is logged in. Pages must not ask this.
 func (l *Login) IdentifyScript(r *http.Request) (access.Caller, error) {
-	shown := r.Header.Values("Authorization")
-	if !slices.ContainsFunc(shown, func(one string) bool { return strings.HasPrefix(strings.ToLower(one), "bearer") }) {
-		return l.Identify(r) // what else stands there may be for a server on the way
-	}
-	if len(shown) > 1 {
-		return access.Caller{}, bad(errors.New("the header Authorization is there twice"))
-	}
-	var s session
-	_, text, _ := strings.Cut(shown[0], " ")
-	if _, err := l.cookies.open(programToken, text, &s); err != nil {
-		return access.Caller{}, bad(err)
-	}
-	if err := l.lasts(r.Context(), s); err != nil {
+	s, shown, err := l.sessionOfProgram(r)
+	switch {
+	case err != nil:
 		return access.Caller{}, err
+	case !shown:
+		return l.Identify(r)
 	}
 	return byProgram(s), nil
+}
+
+// sessionOfProgram is the session, if it lasts, that the token of a program is of; shown is whether there is a token.
+func (l *Login) sessionOfProgram(r *http.Request) (s session, shown bool, err error) {
+	all := r.Header.Values("Authorization")
+	if !slices.ContainsFunc(all, func(one string) bool { return strings.HasPrefix(strings.ToLower(one), "bearer") }) {
+		return session{}, false, nil // what else stands there may be for a server on the way
+	}
+	if len(all) > 1 {
+		return session{}, true, bad(errors.New("the header Authorization is there twice"))
+	}
+	_, text, _ := strings.Cut(all[0], " ")
+	if _, err := l.cookies.open(programToken, text, &s); err != nil {
+		return session{}, true, bad(err)
+	}
+	if err := l.lasts(r.Context(), s); err != nil {
+		return session{}, true, err
+	}
+	return s, true, nil
+}
+
+// EndProgram ends the session that the token of a program is of, whatever cookies are there. everywhere is
+// whether other instances get to know that; what they do not know of lasts there until ends. Its errors are
+// those of IdentifyScript, and CodeNoIdentity where no token is shown.
+func (l *Login) EndProgram(r *http.Request) (everywhere bool, ends time.Time, err error) {
+	s, shown, err := l.sessionOfProgram(r)
+	if err == nil && !shown {
+		err = none(errors.New("no program has shown a token"))
+	}
+	if err != nil {
+		return false, time.Time{}, err
+	}
+	ends = s.ends(l.c.MaxAge)
+	if _, err := l.endings.end(r.Context(), s.ID, ends); err != nil {
+		l.c.Warn(fmt.Errorf("a session was ended on this instance alone; on others it lasts until its time is over: %w", err))
+		return false, ends, nil
+	}
+	return l.c.Sessions != nil, ends, nil
 }
 
 func byProgram(s session) access.Caller {

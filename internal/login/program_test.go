@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -290,4 +291,132 @@ func TestATokenEndsWithTheSession(t *testing.T) {
 			t.Errorf("%s: a code outlives it", name)
 		}
 	}
+}
+
+// ends has the program of a token log out, as a request that shows it and these cookies.
+func (b *browser) ends(token string) (everywhere bool, ends time.Time, err error) {
+	r := b.request("/oidc/program/logout")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return b.w.login.EndProgram(r)
+}
+
+// A program ends the session that its token is of: for itself, for the browser, and for all who have the same; once.
+func TestAProgramEndsItsSession(t *testing.T) {
+	kept := &memory{ended: map[string]time.Time{}}
+	var warned []error
+	w := newWorld(t, func(c *login.Config) {
+		c.Sessions, c.Warn = kept, func(err error) { warned = append(warned, err) }
+	})
+	b, nobody := w.browser(), w.browser()
+	b.logIn()
+	token, code, over := b.token(), b.lets(), w.login.SessionEnds(b.request("/"))
+	other := w.browser()
+	other.logIn()
+	others := other.token()
+
+	everywhere, ends, err := nobody.ends(token)
+	if err != nil || !everywhere || !ends.Equal(over) {
+		t.Fatal(everywhere, ends, err)
+	}
+	w.programIs(token, "", access.CodeNoIdentity)
+	b.is("", access.CodeNoIdentity)
+	if _, _, _, err := w.login.ProgramToken(t.Context(), code, verifier, here); codeOf(err) != access.CodeNoIdentity {
+		t.Errorf("a code of a session that was ended: %v", err)
+	}
+	w.programIs(others, ana, "") // another session of the same person goes on
+	other.is(ana, "")
+	if _, _, err := nobody.ends(token); codeOf(err) != access.CodeNoIdentity {
+		t.Errorf("twice: %v", err)
+	}
+	w.again(nil) // another instance
+	w.programIs(token, "", access.CodeNoIdentity)
+	b.is("", access.CodeNoIdentity)
+
+	// While the database is out of reach, and without one, this instance alone knows.
+	for name, keep := range map[string]func(*login.Config){
+		"the database is out of reach": func(c *login.Config) {
+			c.Sessions = &memory{ended: map[string]time.Time{}, err: errors.New("no database")}
+		},
+		"there is none": func(c *login.Config) { c.Sessions = nil },
+	} {
+		w.again(func(c *login.Config) { c.Sessions = kept })
+		b.logIn()
+		token, over = b.token(), w.login.SessionEnds(b.request("/"))
+		w.again(keep)
+		warned = nil
+		if everywhere, ends, err := nobody.ends(token); err != nil || everywhere || !ends.Equal(over) {
+			t.Errorf("%s: %v, %v, %v", name, everywhere, ends, err)
+		}
+		w.programIs(token, "", access.CodeNoIdentity)
+		b.is("", access.CodeNoIdentity)
+		told := slices.ContainsFunc(warned, func(err error) bool { return strings.Contains(err.Error(), "on this instance alone") })
+		if told != (name != "there is none") {
+			t.Errorf("%s: %v", name, warned)
+		}
+		w.again(keep)
+		w.programIs(token, ana, "")
+	}
+}
+
+// Nothing but a token that holds ends a session there, and none but its own.
+func TestWhatEndsNoSessionOfAProgram(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		token func(w *world, b *browser) string
+		want  access.Code
+	}{
+		{"a cookie in place of a token", func(*world, *browser) string { return "" }, access.CodeNoIdentity},
+		{"the cookie as a token", func(_ *world, b *browser) string { return b.cookies["__Host-session"] }, access.CodeBadIdentity},
+		{"a code", func(_ *world, b *browser) string { return b.lets() }, access.CodeBadIdentity},
+		{"nonsense", func(*world, *browser) string { return "nonsense" }, access.CodeBadIdentity},
+		{"a token that was changed", func(_ *world, b *browser) string { return b.token() + "A" }, access.CodeBadIdentity},
+		{"of a session of before", func(w *world, b *browser) string {
+			before := w.browser()
+			before.logIn()
+			token := before.token()
+			w.pass(8 * time.Hour)
+			b.logIn()
+			return token
+		}, access.CodeNoIdentity},
+		{"of a key that was taken away", func(w *world, b *browser) string {
+			token := b.token()
+			w.again(func(c *login.Config) { c.Keys = [][]byte{key("b")} })
+			b.logIn()
+			return token
+		}, access.CodeBadIdentity},
+		{"another's token", func(w *world, _ *browser) string {
+			other := w.browser()
+			other.logInAs("session-2")
+			return other.token()
+		}, ""},
+	} {
+		kept := &memory{ended: map[string]time.Time{}}
+		w := newWorld(t, func(c *login.Config) { c.Sessions = kept })
+		b := w.browser()
+		b.logIn()
+		token := test.token(w, b)
+		clear(kept.ended)
+		if everywhere, ends, err := b.ends(token); codeOf(err) != test.want || (err == nil) != everywhere || ends.IsZero() != (err != nil) {
+			t.Errorf("%s: %v, %v, %v", test.name, everywhere, ends, err)
+		}
+		if b.is(ana, ""); t.Failed() {
+			t.Fatal(test.name)
+		}
+		if want := map[bool]int{true: 1}[test.want == ""]; len(kept.ended) != want {
+			t.Errorf("%s: %v are ended", test.name, kept.ended)
+		}
+	}
+	// Nor a token beside another.
+	w := newWorld(t, nil)
+	b := w.browser()
+	b.logIn()
+	token := b.token()
+	r := httptest.NewRequest("POST", "/oidc/program/logout", nil)
+	r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token}
+	if _, _, err := w.login.EndProgram(r); codeOf(err) != access.CodeBadIdentity {
+		t.Errorf("two tokens: %v", err)
+	}
+	w.programIs(token, ana, "")
 }

@@ -26,8 +26,8 @@ var bodies = map[string]any{
 	"Bounce": apiBounce{}, "Changed": apiChanged{}, "Exported": exportedRequest{}, "Health": health{}, "Error": apiError{},
 	"Approval": approval{}, "Approval/properties/decisions/items": approvalVerdict{}, "Approval/properties/window/oneOf/1": approvalWindow{},
 	"Approval/properties/warnings/items": approvalWarning{}, "Problem": problemDetails{}, "Delivered": delivered{}, "Metadata": serverMetadata{},
-	"ProgramToken": programToken{},
-	"Access":       bearer.Access{}, "Access/properties/approval": bearer.Approval{}, "Introspection/oneOf/0": inactive{}, "Introspection/oneOf/1": introspection{},
+	"ProgramToken": programToken{}, "ProgramEnded": programEnded{},
+	"Access": bearer.Access{}, "Access/properties/approval": bearer.Approval{}, "Introspection/oneOf/0": inactive{}, "Introspection/oneOf/1": introspection{},
 }
 
 // readBodies are the types of what is read. What has to be in them is for who reads them to say.

@@ -296,5 +296,6 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func forScripts(r *http.Request) bool {
 	below := strings.TrimPrefix(r.URL.Path, broker.AdminPath)
-	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/") || r.URL.Path == pathProgramToken
+	return below == "/api" || strings.HasPrefix(below, "/api/") || strings.HasPrefix(r.URL.Path, "/health/") ||
+		strings.HasPrefix(r.URL.Path, pathProgram+"/")
 }

@@ -35,6 +35,9 @@ type Login interface {
 	ProgramCode(r *http.Request, challenge, redirect string) (code string, err error)
 	ProgramToken(ctx context.Context, code, verifier, redirect string) (token string, c access.Caller, ends time.Time, err error)
 	IdentifyScript(r *http.Request) (access.Caller, error)
+	// EndProgram ends the session that such a token is of. everywhere is whether other instances get to
+	// know that; else it lasts there until ends.
+	EndProgram(r *http.Request) (everywhere bool, ends time.Time, err error)
 }
 
 // stranger answers whoever is not identified. With a login of our own, who opens a page is

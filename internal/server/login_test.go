@@ -22,8 +22,9 @@ type login struct {
 	started, finished, ended, renewed int
 	start, finish, end                error
 	tokens                            []string
-	// codes are what programs were let have.
-	codes []string
+	// codes are what programs were let have, and out is whose programs have logged out.
+	codes, out []string
+	everywhere bool
 }
 
 func (l *login) SessionEnds(*http.Request) time.Time { return storybook.Noon.Add(time.Hour) }
@@ -36,6 +37,15 @@ func (l *login) ProgramCode(_ *http.Request, challenge, redirect string) (string
 func (l *login) ProgramToken(_ context.Context, code, verifier, redirect string) (string, access.Caller, time.Time, error) {
 	l.tokens = append(l.tokens, code+" "+verifier+" "+redirect)
 	return "token", access.Caller{Principal: ana, Subject: "1", Method: "oidc-program"}, storybook.Noon.Add(time.Hour), l.finish
+}
+
+func (l *login) EndProgram(r *http.Request) (bool, time.Time, error) {
+	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer of-")
+	if !ok {
+		return false, time.Time{}, &access.Error{Kind: access.Unauthenticated, Code: access.CodeNoIdentity}
+	}
+	l.out = append(l.out, shown)
+	return l.everywhere, storybook.Noon.Add(time.Hour), nil
 }
 
 func (l *login) IdentifyScript(r *http.Request) (access.Caller, error) {

@@ -12,10 +12,11 @@ import (
 )
 
 // Where a program on somebody's machine leads their browser for a token of a login of our own, as
-// RFC 8252 has it for native apps, and where it gets that token.
+// RFC 8252 has it for native apps, where it gets that token, and where it ends the session of the token.
 const (
-	pathProgram      = "/oidc/program"
-	pathProgramToken = pathProgram + "/token"
+	pathProgram       = "/oidc/program"
+	pathProgramToken  = pathProgram + "/token"
+	pathProgramLogout = pathProgram + "/logout"
 )
 
 // loopbackPattern is what may be led back to: a port of the machine on which the browser runs, by
@@ -102,7 +103,8 @@ func (s *server) letProgram(r *http.Request, p programAsking) (page, error) {
 	return page{template: "program", status: http.StatusOK, onward: v.Onward, data: v}, nil
 }
 
-// programRedeems is what a program sends, and programToken what it gets.
+// programRedeems is what a program sends, programToken what it gets, and programEnded what it is told of the
+// end of its session.
 type (
 	programRedeems struct {
 		Code        string `json:"code"`
@@ -112,6 +114,11 @@ type (
 	programToken struct {
 		Token   string `json:"token"`
 		Expires string `json:"expires"`
+	}
+	programEnded struct {
+		// Everywhere is whether other instances get to know it; else it lasts there until Expires.
+		Everywhere bool   `json:"everywhere"`
+		Expires    string `json:"expires"`
 	}
 )
 
@@ -126,6 +133,17 @@ func (s *server) programToken(r *http.Request) (any, error) {
 	}
 	s.logEvent(withCaller(r, c), slog.LevelInfo, s.AuthenticateEvent, "gave a program a token")
 	return programToken{token, ends.UTC().Format(time.RFC3339)}, nil
+}
+
+// endProgram logs out whoever has let the program that asks, and in the browser in which they did, too.
+func (s *server) endProgram(w http.ResponseWriter, r *http.Request) {
+	everywhere, ends, err := s.Login.EndProgram(r)
+	if err != nil {
+		s.stranger(w, r, access.AsError(err))
+		return
+	}
+	s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "logged out by a program")
+	writeJSON(w, http.StatusOK, programEnded{everywhere, ends.UTC().Format(time.RFC3339)})
 }
 
 // demandLogin says to programs how they sign in where a login of our own is.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -199,6 +200,52 @@ func TestAProgramRedeemsACode(t *testing.T) {
 	}
 }
 
+// A program ends the session that its token is of, and nobody else's; nothing but that token ends one here.
+func TestAProgramLogsOut(t *testing.T) {
+	const path, script, token = "/oidc/program/logout", "X-JITACCESS: 1", "Authorization: Bearer of-ana"
+	person, ours := personHeader+": "+string(ana), "Origin: https://access.example.com"
+	for _, everywhere := range []bool{true, false} {
+		l := &login{everywhere: everywhere}
+		h, log := serve(t, newWorld(t), withLogin(l))
+		want := fmt.Sprintf(`{"everywhere":%v,"expires":"2026-11-22T13:00:00Z"}`, everywhere)
+		if w := visit(h, "POST", path, "", token, script); w.Code != 200 || w.Body.String() != want || !slices.Equal(l.out, []string{"ana"}) ||
+			w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%d %v %s %v", w.Code, w.Header(), w.Body, l.out)
+		}
+		if !strings.Contains(log.String(), "logged out by a program") || !strings.Contains(log.String(), string(ana)) ||
+			!strings.Contains(log.String(), "oidc-program") || strings.Contains(log.String(), "of-ana") {
+			t.Errorf("log: %s", log)
+		}
+	}
+	for _, test := range []struct {
+		name, method string
+		headers      []string
+		status       int
+	}{
+		{"nobody", "POST", []string{script}, 401},
+		{"a cookie in place of a token", "POST", []string{person, script, ours}, 401},
+		{"a token that is none", "POST", []string{"Authorization: Bearer of-nobody", script}, 401},
+		{"without the header", "POST", []string{token}, 400},
+		{"another header", "POST", []string{token, "X-JITACCESS: yes"}, 400},
+		{"a form of ours", "POST", []string{person, ours, "Content-Type: application/x-www-form-urlencoded"}, 400},
+		{"another site's form", "POST", []string{person, "Origin: https://evil.example.com", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate",
+			"Sec-Fetch-Dest: document", "Content-Type: application/x-www-form-urlencoded"}, 403},
+		{"another site's form, of an old browser", "POST", []string{person, "Origin: https://evil.example.com", "Content-Type: text/plain"}, 400},
+		{"another site's script", "POST", []string{token, script, "Origin: https://evil.example.com"}, 403},
+		{"another site's script, by what the browser says", "POST", []string{token, script, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors"}, 403},
+		{"another site's link", "GET", []string{person, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}, 405},
+		{"another method", "GET", []string{token, script}, 405},
+	} {
+		l := &login{}
+		h, _ := serve(t, newWorld(t), withLogin(l))
+		w := visit(h, test.method, path, "", test.headers...)
+		if w.Code != test.status || len(l.out) != 0 || l.ended != 0 || !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") ||
+			(w.Header().Get("WWW-Authenticate") != "") != (test.status == 401) {
+			t.Errorf("%s: %d %v %v %s", test.name, w.Code, l.out, w.Header(), w.Body)
+		}
+	}
+}
+
 // A program's token opens the JSON interface, and no page; who has none is told how to get one.
 func TestWhatAProgramMayDo(t *testing.T) {
 	const token, script = "Authorization: Bearer of-ana", "X-JITACCESS: 1"
@@ -235,7 +282,8 @@ func TestWhatAProgramMayDo(t *testing.T) {
 	if w := visit(behindProxy, "GET", "/api/policy", "", script, token); w.Code != 401 || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("behind a proxy: %d %v", w.Code, w.Header())
 	}
-	for _, route := range []string{"GET /oidc/program", "POST /oidc/program", "POST /oidc/program/token"} {
+	for _, route := range []string{"GET /oidc/program", "POST /oidc/program", "POST /oidc/program/token",
+		"POST /oidc/program/logout"} {
 		method, path, _ := strings.Cut(route, " ")
 		if w := visit(behindProxy, method, path, "", personHeader+": "+string(ana), "Origin: https://access.example.com", script); w.Code != 404 {
 			t.Errorf("behind a proxy: %s: %d", route, w.Code)

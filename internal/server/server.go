@@ -308,6 +308,9 @@ func (s *server) routes() *chi.Mux {
 	// JSON.
 	r.Group(func(r chi.Router) {
 		r.Use(s.identifiedScript, s.unless(s.notScript), s.paced)
+		if s.Login != nil {
+			r.Post(pathProgramLogout, s.endProgram)
+		}
 		s.scripts(r, "")
 		if s.AdminPage {
 			s.scripts(r, broker.AdminPath)

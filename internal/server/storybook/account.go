@@ -126,4 +126,8 @@ func (l *login) ProgramToken(context.Context, string, string, string) (string, a
 	return "token", access.Caller{Principal: Ana, Subject: "1", Method: "oidc-program"}, Noon.Add(5 * time.Hour), nil
 }
 
+func (l *login) EndProgram(*http.Request) (bool, time.Time, error) {
+	return true, Noon.Add(5 * time.Hour), nil
+}
+
 func (l *login) IdentifyScript(r *http.Request) (access.Caller, error) { return Identify(r) }

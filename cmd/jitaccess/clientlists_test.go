@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"jitaccess/internal/sandbox/google"
+)
+
+// A project whose policy cannot be read does not hide the others, and scripts are told by the status and by name.
+func TestRolesOnWhatCanBeRead(t *testing.T) {
+	w := newLoginWorld(t, false, nil)
+	alices := shell(t)
+	alices.browse = w.visitor().lets(alice, nil)
+	alices.must("login", w.public)
+	alices.must("roles")
+	w.cloud.Faults().Add(google.Fault{Method: "POST", Path: "/v3/projects/data-warehouse-prod:getIamPolicy", Status: 403})
+	code, out, said := alices.types("roles")
+	if code != exitFailure || !strings.Contains(out, "\n"+project+" ") || strings.Contains(out, "data-warehouse-prod") ||
+		!regexp.MustCompile(`(?m)^could not be read: data-warehouse-prod: .+\njitaccess: 1 of [0-9]+ could not be read; the others are listed\n`).MatchString(said) {
+		t.Errorf("%d\n%s%s", code, out, said)
+	}
+	alices.fails(exitFailure, "", "roles", "data-warehouse-prod")
+	if _, _, said := alices.types("roles", "data-warehouse-prod"); strings.Contains(said, "the others") {
+		t.Errorf("there are no others: %s", said)
+	}
+	alices.must("roles", project)
+}
+
+// What goes wrong with one resource is said of it; what would go wrong with each ends the command.
+func TestWhatEndsAListOfRoles(t *testing.T) {
+	answer := func(status int, media, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", media)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(text))
+		}
+	}
+	refusal := func(status int, code string) http.HandlerFunc {
+		return answer(status, "application/json", `{"message":"It is\u001b[31m so.","code":"`+code+`","incident":"I"}`)
+	}
+	for _, test := range []struct {
+		name   string
+		of     http.HandlerFunc // what is answered of the second of three
+		status int
+		says   string
+		listed bool
+	}{
+		{"nothing", answer(200, "application/json", `{"entitlements":[]}`), exitOK, "", true},
+		{"Google says no", refusal(403, "upstream-denied"), exitFailure, "could not be read: b: It is", true},
+		{"Google is in trouble", refusal(502, "upstream-failed"), exitFailure, "could not be read: b: It is", true},
+		{"it is gone", refusal(404, "unknown-resource"), exitFailure, "could not be read: b: It is", true},
+		{"its quota is spent", refusal(429, "quota"), exitFailure, "could not be read: b: It is", true},
+		{"what nobody can read", answer(200, "application/json", `{"entitlements":"x"}`), exitFailure, "could not be read: b: the answer", true},
+		{"the log-in is over", refusal(401, "no-identity"), exitSignedOut, "log in again", false},
+		{"a proxy wants to know who it is", answer(302, "text/html", ""), exitSignedOut, "log in again", false},
+		{"a proxy is in trouble", answer(503, "text/html", ""), exitFailure, "what stands before the service answered 503", false},
+		{"nobody answers any more", func(w http.ResponseWriter, _ *http.Request) {
+			c, _, _ := w.(http.Hijacker).Hijack()
+			c.Close()
+		}, exitFailure, "cannot be reached", false},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/api/projects":
+				answer(200, "application/json", `{"projects":["a","b","c"],"warnings":["w"]}`)(w, r)
+			case "/api/projects/b/roles":
+				test.of(w, r)
+			default:
+				answer(200, "application/json", `{"entitlements":[{"id":"x","name":"roles/viewer"}],"warnings":[]}`)(w, r)
+			}
+		}))
+		p := shell(t)
+		p.keeps(0o600, `{"origin":"`+s.URL+`","front":"sandbox","token":"alice@example.com"}`)
+		code, out, said := p.types("roles")
+		if code != test.status || !strings.Contains(said, test.says) || strings.Contains(out, "a ") != test.listed || strings.Contains(out, "c ") != test.listed ||
+			strings.Contains(said, "the others are listed") != (test.listed && code != exitOK) || strings.ContainsRune(said, 0x1b) {
+			t.Errorf("%s: %d\n%s%s", test.name, code, out, said)
+		}
+		code, out, said = p.types("roles", "--json")
+		var all struct {
+			Projects []struct{ Project string }
+			Unread   []struct{ Project, Message string }
+		}
+		if err := json.Unmarshal([]byte(out), &all); code != test.status || (err == nil) != test.listed ||
+			test.listed && (len(all.Projects)+len(all.Unread) != 3 || (len(all.Unread) == 1) != (code != exitOK) || all.Unread == nil) {
+			t.Errorf("%s: %d, %v\n%s%s", test.name, code, err, out, said)
+		}
+		s.Close()
+	}
+}
+
+// Whose requests are asked for is said where only one's own are shown, and never answered with others.
+func TestWhoseHistoryIsShown(t *testing.T) {
+	w := newLoginWorld(t, false, map[string]string{"AUDITORS": "user:" + carol})
+	alices, bobs, carols := shell(t), shell(t), shell(t)
+	alices.browse, bobs.browse, carols.browse = w.visitor().lets(alice, nil), w.visitor().lets(bob, nil), w.visitor().lets(carol, nil)
+	for _, o := range []*operatorOfShell{alices, bobs, carols} {
+		o.must("login", w.public)
+	}
+	id := numberIn(t, alices.must("request", project, "compute.instanceAdmin.v1", "--reason", "INC-84", "--from", bob))
+	for _, test := range []struct {
+		name   string
+		who    *operatorOfShell
+		line   []string
+		status int
+		says   string
+		shown  bool
+	}{
+		{"one's own", alices, nil, exitOK, "", true},
+		{"somebody's, among one's own", alices, []string{"--person", bob}, exitUsage, "--person goes with --view all", false},
+		{"one's own, among them", alices, []string{"--person", alice, "--view", "mine"}, exitUsage, "--person goes with --view all", false},
+		{"somebody's, of who is no auditor", alices, []string{"--person", bob, "--view", "all"}, exitRefused, "everybody's are for auditors", false},
+		{"the same for scripts", alices, []string{"--person", bob, "--view", "all", "--json"}, exitRefused, "everybody's are for auditors", false},
+		{"one's own, of all", alices, []string{"--person", strings.ToUpper(alice[:1]) + alice[1:], "--view", "all"}, exitOK, "", true},
+		{"what waits for one, of somebody", bobs, []string{"--person", alice, "--view", "reviews"}, exitOK, "", true},
+		{"what waits for one, of another", bobs, []string{"--person", carol, "--view", "reviews"}, exitOK, "", false},
+		{"somebody's, for an auditor", carols, []string{"--person", alice, "--view", "all"}, exitOK, "", true},
+		{"another's, for an auditor", carols, []string{"--person", bob, "--view", "all"}, exitOK, "", false},
+		{"of nobody's address", carols, []string{"--person", "x", "--view", "all"}, exitUsage, "", false},
+		{"of no view", carols, []string{"--person", alice, "--view", "theirs"}, exitUsage, "", false},
+	} {
+		code, out, said := test.who.types(append([]string{"history"}, test.line...)...)
+		if code != test.status || !strings.Contains(said, test.says) || strings.Contains(out, id) != test.shown || code != exitOK && out != "" {
+			t.Errorf("%s: %d\n%s%s", test.name, code, out, said)
+		}
+	}
+}
