@@ -272,6 +272,47 @@ func TestTheWeeklyNoticeComesWhereNothingCanSign(t *testing.T) {
 	}
 }
 
+// Whoever takes the notes away each minute, or lays others on top of them, keeps a round from ending
+// in no process that goes on.
+func TestARoundEndsThoughItsNotesGoEachMinute(t *testing.T) {
+	for what, spoil := range map[string]func(k *spoiledWeek){
+		"taken away": func(k *spoiledWeek) { k.exec("DELETE FROM notes" + notes) },
+		"an old one put back": func(k *spoiledWeek) {
+			k.exec("DELETE FROM notes" + notes)
+			k.exec("INSERT INTO notes SELECT * FROM copies")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			k := newSpoiledWeek(t, databases["SQLite"])
+			k.Listed = nil
+			for _, on := range append(some(6), shop) { // three steps and more
+				k.Listed = append(k.Listed, access.ResourceInfo{Resource: on})
+			}
+			for minute := 0; len(k.ended) == 0; minute++ {
+				if minute == 20 {
+					t.Fatal("it has not ended")
+				}
+				k.steps(1)
+				spoil(k)
+			}
+			if k.ended[0].Looked != 7 || k.ended[0].Differences == 0 {
+				t.Errorf("%+v", k.ended[0])
+			}
+		})
+	}
+}
+
+// Another instance, which can read no note of ours, does not keep what was found to itself.
+func TestWhatNothingSignedSpeaksAgainstIsTold(t *testing.T) {
+	k := newSpoiledWeek(t, databases["SQLite"])
+	k.steps(2)
+	k.exec("DELETE FROM notes" + notes)
+	k.b = k.Broker()
+	if told := k.told(); len(told) != 1 {
+		t.Errorf("told %+v", told)
+	}
+}
+
 type failingSigner struct {
 	ledger.Signer
 	err error
