@@ -86,7 +86,7 @@ func (b *Broker) ReconcileStep(ctx context.Context, most int) (*access.Round, er
 // whatever becomes of its notes. That the last one has ended is not held against an older copy:
 // everything is looked at again.
 func (b *Broker) reconciliation(ctx context.Context, m Memory) (access.Reconciliation, error) {
-	r, err := m.Reconciliation(ctx)
+	r, err := timed(b, ctx, m.Reconciliation)
 	if codeOf(err) == access.CodeLedgerDamaged {
 		err = nil
 	}
@@ -289,8 +289,11 @@ func (b *Broker) staleRound(ctx context.Context, n access.Notice) (bool, error) 
 	return r.Step > 0 && r.Last != n.Round, err
 }
 
-// differencesOn is in what a resource differs: what stands there and what is remembered.
+// differencesOn is in what a resource differs: what stands there and what is remembered. It takes
+// actionTime at most: a resource on which calls hang is one that cannot be looked at.
 func (b *Broker) differencesOn(ctx context.Context, m Memory, on access.Resource) ([]access.Difference, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTime)
+	defer cancel()
 	remembered, err := b.active(ctx, m, on)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ const kindReconciliation = "reconciliation"
 // nobody's.
 const aheadMost = time.Hour
 
+// signTime is how long a note waits for its signature: who is told of what is in it waits too.
+const signTime = 5 * time.Second
+
 // reconciliationForm is the body of such a note. It names nobody.
 type reconciliationForm struct {
 	Step   int               `json:"step"`
@@ -72,7 +75,9 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 		return err
 	}
 	n := Note{Kind: kindReconciliation, ID: fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step), Made: asKept(r.At), Body: body}
-	if n.Signature, err = s.c.Signer.Sign(ctx, n.text()); err != nil {
+	signing, cancel := context.WithTimeout(ctx, signTime)
+	defer cancel()
+	if n.Signature, err = s.c.Signer.Sign(signing, n.text()); err != nil {
 		return fmt.Errorf("%w: %w", access.ErrNotSigned, err)
 	}
 	return unavailable(s.c.Home.Keep(ctx, n, messages...))
