@@ -376,6 +376,9 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 			if current != nil {
 				checks["PolicyIsCurrent"] = current()
 			}
+			if observed.traces != nil {
+				checks["TracesAreTaken"] = observed.traces.Untaken()
+			}
 			return checks
 		},
 	})

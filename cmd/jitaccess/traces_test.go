@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -339,6 +340,40 @@ func TestTracesAreNobodysTrouble(t *testing.T) {
 	}
 }
 
+// A collector that takes nothing is no reason to send requests elsewhere.
+func TestHealthSaysWhetherTracesAreTaken(t *testing.T) {
+	var taken, answered atomic.Bool // whether they are, and were the last time
+	takes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := taken.Load()
+		if !now {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		answered.Store(now)
+	}))
+	t.Cleanup(takes.Close)
+	w := newWorld(t, surroundings{environment: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": takes.URL,
+		"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20canary%204711"}})
+	for _, step := range []struct {
+		what  string
+		taken bool
+	}{{"they are", true}, {"they are not", false}, {"they are again", true}} {
+		taken.Store(step.taken)
+		for w.page(alice, "/"); answered.Load() != step.taken; w.page(alice, "/") { // a span may end after its answer
+			w.flush()
+		}
+		w.flush()               // what was under way is over
+		w.pass(6 * time.Second) // longer than an outcome is remembered
+		ready := w.send("", w.request("GET", "/health/ready", nil))
+		if ready.status != http.StatusOK || !strings.Contains(ready.body, `"healthy":true`) ||
+			!strings.Contains(ready.body, fmt.Sprintf(`"TracesAreTaken":%t`, step.taken)) {
+			t.Errorf("%s: %d %s", step.what, ready.status, ready.body)
+		}
+	}
+	if !w.logged("TracesAreTaken", "401") || w.logged("4711") {
+		t.Error("the log does not say why, or says too much")
+	}
+}
+
 // Off means off.
 func TestNothingIsTracedUnlessSomebodyTakesIt(t *testing.T) {
 	calls := 0
@@ -351,6 +386,10 @@ func TestNothingIsTracedUnlessSomebodyTakesIt(t *testing.T) {
 	} {
 		w := newWorld(t, surroundings{environment: off})
 		w.page(alice, "/").expect(t, http.StatusOK)
+		if ready := w.call("", "GET", "/health/ready", "").body; off["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" && off["OTEL_TRACES_SAMPLER"] == "" &&
+			strings.Contains(ready, "Traces") {
+			t.Errorf("%v: %s", off, ready)
+		}
 		w.stop()
 	}
 	if calls != 0 {

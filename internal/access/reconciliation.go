@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // DifferenceKind is how what stands, what is remembered, and what should be differ. What is odd
 // about a binding is one too (OddityKind).
@@ -50,6 +53,9 @@ type Reconciliation struct {
 	// Last is the last round that ended; zero before one has.
 	Last Round
 }
+
+// ErrNotSigned means that no key can sign now what is to be kept, so that nothing was kept.
+var ErrNotSigned = errors.New("no key can sign it now")
 
 // Round is one time that everything was looked at.
 type Round struct {

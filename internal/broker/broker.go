@@ -67,6 +67,7 @@ type Broker struct {
 	survey   survey
 	cautions cautions
 	sweeping sweeping
+	ownStep  ownStep
 	waiting  waiting
 	opening  chan struct{}
 	keyring  keyring

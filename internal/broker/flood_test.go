@@ -172,3 +172,101 @@ func TestCallbacksKeepNobodysMailBack(t *testing.T) {
 		t.Errorf("%d callbacks are left, %v", len(left), err)
 	}
 }
+
+// timing is a provider that counts the calls that nothing would end, and of which each takes a while.
+type timing struct {
+	*world
+	takes   time.Duration
+	calls   int
+	endless []string
+}
+
+func (p *timing) called(ctx context.Context, what string) {
+	p.calls++
+	p.Clock = p.Clock.Add(p.takes)
+	if _, ends := ctx.Deadline(); !ends {
+		p.endless = append(p.endless, what)
+	}
+}
+
+func (p *timing) Resources(ctx context.Context, who access.Principal) ([]access.ResourceInfo, []*access.Error, error) {
+	p.called(ctx, "resources")
+	return p.world.Resources(ctx, who)
+}
+
+func (p *timing) Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
+	p.called(ctx, "standing")
+	return p.world.Standing(ctx, q)
+}
+
+func (p *timing) Role(ctx context.Context, on access.Resource, r access.Role) access.RoleInfo {
+	p.called(ctx, "role")
+	return p.world.Role(ctx, on, r)
+}
+
+func (p *timing) Grant(ctx context.Context, g access.Grant, q access.StandingQuery, check func(access.Standing) error) ([]access.Outcome, error) {
+	p.called(ctx, "grant")
+	return p.world.Grant(ctx, g, q, check)
+}
+
+func (p *timing) End(ctx context.Context, e access.Ending) ([]access.Outcome, error) {
+	p.called(ctx, "end")
+	return p.world.End(ctx, e)
+}
+
+// broker is a service whose provider it is.
+func (p *timing) broker() *broker.Broker {
+	r := p.Registration()
+	r.Provider = p
+	return p.BrokerOf(r)
+}
+
+// A call that hangs ends, whatever the settings of the provider are: nobody waits for the sweep.
+func TestNoCallOfASweepIsEndless(t *testing.T) {
+	w, _ := withLedger(t)
+	p := &timing{world: w}
+	b := p.broker()
+	booked(t, w, b, time.Hour)
+	p.calls, p.endless = 0, nil
+	w.Clock = w.Clock.Add(time.Hour)
+	did := func(what string, err error) {
+		t.Helper()
+		if err != nil || p.calls == 0 || len(p.endless) > 0 {
+			t.Errorf("%s: %v; %d calls, without an end %v", what, err, p.calls, p.endless)
+		}
+		p.calls = 0
+	}
+	_, err := b.Sweep(t.Context(), broker.SweepCount)
+	did("what is booked begins", err)
+	found := standingGrant(w, "mpa-0000000000000001", cho, admin)
+	found.Window.End = w.Clock.Add(30 * 24 * time.Hour)
+	w.Activations = append(w.Activations, found)
+	_, err = b.Survey(t.Context(), broker.SurveyCount)
+	did("somebody looks at what stands", err)
+	_, err = b.ReconcileStep(t.Context(), broker.ReconcileCount)
+	if w.Clock = w.Clock.Add(7 * 24 * time.Hour); err == nil {
+		_, err = b.ReconcileStep(t.Context(), broker.ReconcileCount)
+	}
+	did("a round of the week begins", err)
+	w.Clock = w.Clock.Add(time.Minute)
+	_, err = b.ReconcileStep(t.Context(), broker.ReconcileCount)
+	did("and goes on", err)
+}
+
+// Where calls are slow, looking at what stands ends after its time as a sweep does, and goes on there.
+func TestALookAtWhatStandsEndsAfterItsTime(t *testing.T) {
+	w, _ := withLedger(t)
+	w.Listed = nil
+	for _, on := range some(5) {
+		w.Listed = append(w.Listed, access.ResourceInfo{Resource: on})
+	}
+	p := &timing{world: w, takes: 20 * time.Second}
+	b := p.broker()
+	done, err := b.Survey(t.Context(), broker.SurveyCount)
+	if err != nil || done.Looked != 3 || done.Left != 2 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if done, err = b.Survey(t.Context(), broker.SurveyCount); err != nil || done.Looked != 2 || done.Left != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+}

@@ -82,8 +82,11 @@ type Memory interface {
 	Doubted(ctx context.Context) (why string, err error)
 
 	// KeepReconciliation keeps how far the weekly reconciliation is, with what people are to be told
-	// of it, or nothing: what was kept of the same Step of the same round stays. Reconciliation is
-	// what was kept last, and zero before the first. It is a hint: nobody gets access by it.
+	// of it, or nothing: what was kept of the same Step of the same round stays. The error is
+	// access.ErrNotSigned where it is the signing that fails. Reconciliation is
+	// what was kept last and our keys have signed, and zero before the first: whoever may write the
+	// database says nothing by it that keeps people from being told. CodeLedgerDamaged is that
+	// something is kept, and none of it is ours. Nobody gets access by it.
 	KeepReconciliation(ctx context.Context, r access.Reconciliation, notices ...access.Notice) error
 	Reconciliation(ctx context.Context) (access.Reconciliation, error)
 

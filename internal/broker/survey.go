@@ -73,7 +73,7 @@ func (b *Broker) Survey(ctx context.Context, most int) (Surveyed, error) {
 			return done, err
 		}
 	}
-	for len(b.survey.left) > 0 && done.Looked < most && ctx.Err() == nil {
+	for ends := b.c.Now().Add(sweepTime); len(b.survey.left) > 0 && done.Looked < most && b.c.Now().Before(ends) && ctx.Err() == nil; {
 		on := b.survey.left[0]
 		err := b.surveyOf(ctx, m, on, before, &done)
 		if codeOf(err) == access.CodeLedgerUnavailable {
@@ -106,8 +106,10 @@ func (b *Broker) everyResource(ctx context.Context) ([]access.Resource, error) {
 }
 
 // surveyOf takes in the grants of one resource that the ledger does not know. before is
-// when the ledger's newest request was made when the survey began.
+// when the ledger's newest request was made when the survey began. It takes actionTime at most.
 func (b *Broker) surveyOf(ctx context.Context, m Memory, on access.Resource, before time.Time, done *Surveyed) error {
+	ctx, cancel := context.WithTimeout(ctx, actionTime)
+	defer cancel()
 	standing, err := b.standing(ctx, system, access.StandingQuery{Resource: on})
 	if err != nil {
 		return err

@@ -290,8 +290,10 @@ func (b *Broker) sweepDue(ctx context.Context, m Memory, kind, most int, until t
 }
 
 // sweep does what is due about one request, as it is when it is opened. One that is not due
-// is damaged: its row says something else.
+// is damaged: its row says something else. It takes actionTime at most.
 func (b *Broker) sweep(ctx context.Context, id string) (func(*Swept) *int, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTime)
+	defer cancel()
 	over := func(s *Swept) *int { return &s.Over }
 	r, err := b.open(ctx, id)
 	if err != nil {

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ const (
 	stepMost   = 15 * time.Second
 	stepLease  = 2 * time.Minute
 	leaseWait  = time.Second
+	// leaseMost is how long what is due waits for whoever holds the lease: nobody needs it for so
+	// long, and whoever may write the database can hold it for ever.
+	leaseMost = time.Hour
 )
 
 // foundMost is how many differences are kept to be looked at a second time, and toldMost how many
@@ -32,6 +36,14 @@ const (
 	toldMost  = 20
 )
 
+// ownStep is the step that this instance did last. unkept is whether it is known here alone, since
+// no key could sign it.
+type ownStep struct {
+	mu sync.Mutex
+	access.Reconciliation
+	unkept bool
+}
+
 // ReconcileStep does a step of holding all that stands against what is remembered, as Reconcile
 // does it, where one is due: once a week, resource by resource, over several sweeps. What was found
 // is looked at a second time, since something may have been changed while it was looked at; what
@@ -39,44 +51,73 @@ const (
 // time, and where it has come to is remembered, so that another goes on and nobody is told twice.
 //
 // It returns the round that ended with this step; nil where none did. Where nothing is remembered
-// there is nothing to do. Who is eligible for what they hold all the time, and what is over and not
+// there is nothing to do. Where no key can sign how far it has come, this instance alone goes on and
+// tells people itself; the error says so. Who is eligible for what they hold all the time, and what is over and not
 // cleared, is not looked for: nobody has access by it that they should not have.
 func (b *Broker) ReconcileStep(ctx context.Context, most int) (*access.Round, error) {
 	m := b.memory()
 	if m == nil {
 		return nil, nil
 	}
-	r, err := m.Reconciliation(ctx)
-	if err != nil || !b.stepDue(r) {
+	r, err := b.reconciliation(ctx, m)
+	if err != nil || b.c.Now().Before(stepDue(r)) {
 		return nil, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	release, err := m.Lease(waiting, "reconcile", stepLease)
-	if codeOf(err) == access.CodeLeaseHeld {
+	switch {
+	case err == nil:
+		defer func() { _ = release(context.WithoutCancel(ctx)) }() // otherwise it ends by itself
+	case codeOf(err) != access.CodeLeaseHeld:
+		return nil, err
+	case b.c.Now().Before(stepDue(r).Add(leaseMost)):
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = release(context.WithoutCancel(ctx)) }() // otherwise it ends by itself
-	if r, err = m.Reconciliation(ctx); err != nil || !b.stepDue(r) {
+	if r, err = b.reconciliation(ctx, m); err != nil || b.c.Now().Before(stepDue(r)) {
 		return nil, err
 	}
 	return b.reconcileStep(ctx, m, r, most)
 }
 
-// stepDue is whether a step may follow: of a round that is under way, or the first of the next.
-func (b *Broker) stepDue(r access.Reconciliation) bool {
-	now := b.c.Now()
-	return !now.Before(r.At.Add(stepEvery)) && (r.UnderWay() || !now.Before(r.Round.Began.Add(roundEvery)))
+// reconciliation is how far it is, as our keys have signed it. Notes of which nothing can be made
+// are as none. What this instance did itself counts where nothing is kept any more, where it was
+// put back to an earlier step of a round, and where it could not be signed: so a round ends,
+// whatever becomes of its notes. That the last one has ended is not held against an older copy:
+// everything is looked at again.
+func (b *Broker) reconciliation(ctx context.Context, m Memory) (access.Reconciliation, error) {
+	r, err := timed(b, ctx, m.Reconciliation)
+	if codeOf(err) == access.CodeLedgerDamaged {
+		err = nil
+	}
+	b.ownStep.mu.Lock()
+	defer b.ownStep.mu.Unlock()
+	if own := b.ownStep.Reconciliation; own.Step > r.Step && (r.Step == 0 || own.UnderWay() || b.ownStep.unkept) {
+		r = own
+	}
+	return r, err
+}
+
+// stepDue is from when on a step may follow: of a round that is under way, or the first of the next.
+func stepDue(r access.Reconciliation) time.Time {
+	due := r.At.Add(stepEvery)
+	if next := r.Round.Began.Add(roundEvery); !r.UnderWay() && next.After(due) {
+		return next
+	}
+	return due
 }
 
 func (b *Broker) reconcileStep(ctx context.Context, m Memory, r access.Reconciliation, most int) (*access.Round, error) {
 	now := b.c.Now()
-	if r.Round.Began.IsZero() { // a ledger that is new, or new to this, has its first round in a week
-		r.Round = access.Round{Began: now, Ended: now}
-		return nil, b.keepStep(ctx, m, r)
+	if r.Round.Began.IsZero() {
+		older, err := m.List(ctx, access.Listing{To: now.Add(-roundEvery), Max: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(older.Requests) == 0 { // a ledger that is new has its first round in a week; of another somebody has taken the notes
+			r.Round = access.Round{Began: now, Ended: now}
+			return nil, b.keepStep(ctx, m, r)
+		}
 	}
 	begins := !r.UnderWay()
 	if begins {
@@ -191,23 +232,38 @@ func (b *Broker) endRound(ctx context.Context, m Memory, r access.Reconciliation
 	now := b.c.Now()
 	r.Round.Ended, r.Found, r.Unread, r.After, r.All = now, nil, nil, "", false
 	r.Last = r.Round
-	if err := b.keepStep(ctx, m, r, b.roundNotices(r.Round, told)...); err != nil {
+	notices := b.roundNotices(r.Round, told)
+	err := b.keepStep(ctx, m, r, notices...)
+	if err != nil && !errors.Is(err, access.ErrNotSigned) {
 		return nil, err
+	}
+	if err != nil { // they are not in the outbox
+		for _, n := range notices {
+			b.tell(ctx, system, n) // what fails is in the journal
+		}
 	}
 	event := b.event(system, access.Reconciled, access.Request{})
 	event.Round = r.Round
 	_ = b.c.Journal.Record(ctx, event) // it is in the ledger, where health finds it
-	return &r.Round, nil
+	return &r.Round, err
 }
 
-// keepStep keeps where the reconciliation has come to, with what people are to be told.
+// keepStep keeps where the reconciliation has come to, with what people are to be told. Where no key
+// can sign it (access.ErrNotSigned) it is known here, and nothing is in the outbox.
 func (b *Broker) keepStep(ctx context.Context, m Memory, r access.Reconciliation, notices ...access.Notice) error {
 	at := b.c.Now()
 	if !at.After(r.At) { // by an instance whose clock is ahead
 		at = r.At.Add(time.Microsecond)
 	}
-	r.Step, r.At = r.Step+1, at
-	return m.KeepReconciliation(ctx, r, notices...)
+	own := &b.ownStep
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	r.Step, r.At = max(r.Step, own.Step)+1, at // no step has the name of one that somebody has put back, or in its place
+	err := m.KeepReconciliation(ctx, r, notices...)
+	if unkept := errors.Is(err, access.ErrNotSigned); err == nil || unkept {
+		own.Reconciliation, own.unkept = r, unkept
+	}
+	return err
 }
 
 // roundNotices are what administrators are told of a round: nothing where all is as it is
@@ -226,14 +282,18 @@ func (b *Broker) roundNotices(r access.Round, told []access.Difference) []access
 	return []access.Notice{n}
 }
 
-// staleRound is whether a notice tells of another round than the last that ended.
+// staleRound is whether a notice tells of another round than the last that ended. Where nothing
+// signed says which that was, it is told.
 func (b *Broker) staleRound(ctx context.Context, n access.Notice) (bool, error) {
-	r, err := b.memory().Reconciliation(ctx)
-	return r.Last != n.Round, err
+	r, err := b.reconciliation(ctx, b.memory())
+	return r.Step > 0 && r.Last != n.Round, err
 }
 
-// differencesOn is in what a resource differs: what stands there and what is remembered.
+// differencesOn is in what a resource differs: what stands there and what is remembered. It takes
+// actionTime at most: a resource on which calls hang is one that cannot be looked at.
 func (b *Broker) differencesOn(ctx context.Context, m Memory, on access.Resource) ([]access.Difference, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTime)
+	defer cancel()
 	remembered, err := b.active(ctx, m, on)
 	if err != nil {
 		return nil, err

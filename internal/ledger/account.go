@@ -135,7 +135,7 @@ func (a *Account) Verify(ctx context.Context, text []byte, s Signature) error {
 	}
 	issued, err := a.says(token, text)
 	if err == nil && a.c.Now().Sub(issued) >= AccountLife {
-		return errForeignKey
+		return errAged
 	}
 	return err
 }

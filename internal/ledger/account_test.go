@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,58 @@ func TestALedgerThatTheAccountSigns(t *testing.T) {
 		report, err := ledger.Verify(t.Context(), elsewhere, ledger.Fingerprints(c.fingerprints))
 		if err != nil || report.SelfAttested != c.self || len(report.Findings) != c.findings {
 			t.Errorf("%s: %+v, %v", what, report, err)
+		}
+	}
+}
+
+// Who signs by the account has a round a week all the same, as long as the account publishes the key.
+// Without the key it begins anew; what cannot be verified now says neither.
+func TestANoteIsOursAsLongAsItsKeyIsPublished(t *testing.T) {
+	g := newGoogle(t)
+	home, err := relational.SQLite(filepath.Join(t.TempDir(), "jitaccess.db"))
+	if err == nil {
+		err = home.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { home.Close() })
+	store := func() *ledger.Store {
+		return ledger.New(ledger.Config{Home: home, Signer: g.account(), Now: g.clock, Random: rand.Reader})
+	}
+	kept := access.Reconciliation{Step: 3, At: g.now, Round: access.Round{Began: g.now, Ended: g.now}}
+	g.sign = func([]byte) (string, error) {
+		return "", &access.Error{Kind: access.Upstream, Code: access.CodeSigningNotAllowed}
+	}
+	err = store().KeepReconciliation(t.Context(), kept)
+	if !errors.Is(err, access.ErrNotSigned) || access.AsError(err).Code != access.CodeSigningNotAllowed {
+		t.Errorf("nothing can sign: %v", err)
+	}
+	g.sign = nil
+	if err := store().KeepReconciliation(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	other, err := tokentest.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what  string
+		later time.Duration
+		keys  func(context.Context) ([]byte, error)
+		step  int
+		code  access.Code
+	}{
+		{"at once", 0, g.Signer.KeySet, 3, ""},
+		{"a week later", 7 * 24 * time.Hour, g.Signer.KeySet, 3, ""},
+		{"the key is gone", 7 * 24 * time.Hour, other.KeySet, 0, access.CodeLedgerDamaged},
+		{"the keys cannot be read", 0, func(context.Context) ([]byte, error) { return nil, errors.New("no route to host") }, 0,
+			access.CodeUpstreamFailed},
+	} {
+		g.keys, g.now = c.keys, kept.At.Add(c.later)
+		r, err := store().Reconciliation(t.Context())
+		if r.Step != c.step || (err == nil) != (c.code == "") || err != nil && access.AsError(err).Code != c.code {
+			t.Errorf("%s: step %d, %v", c.what, r.Step, err)
 		}
 	}
 }

@@ -3,19 +3,23 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"jitaccess/internal/access"
 )
 
-// kindReconciliation is of notes that say how far the weekly reconciliation is. They are not
-// signed: nobody gets access by one.
+// kindReconciliation is of notes that say how far the weekly reconciliation is. They are signed,
+// since they say of what people need not be told any more.
 const kindReconciliation = "reconciliation"
 
 // aheadMost is how far the clocks of two instances may differ; what was kept later than that is
 // nobody's.
 const aheadMost = time.Hour
+
+// signTime is how long a note waits for its signature: who is told of what is in it waits too.
+const signTime = 5 * time.Second
 
 // reconciliationForm is the body of such a note. It names nobody.
 type reconciliationForm struct {
@@ -70,16 +74,21 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 	if err != nil {
 		return err
 	}
-	id := fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step)
-	return unavailable(s.c.Home.Keep(ctx, Note{Kind: kindReconciliation, ID: id, Made: asKept(r.At), Body: body}, messages...))
+	n := Note{Kind: kindReconciliation, ID: fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step), Made: asKept(r.At), Body: body}
+	signing, cancel := context.WithTimeout(ctx, signTime)
+	defer cancel()
+	if n.Signature, err = s.c.Signer.Sign(signing, n.text()); err != nil {
+		return fmt.Errorf("%w: %w", access.ErrNotSigned, err)
+	}
+	return unavailable(s.c.Home.Keep(ctx, n, messages...))
 }
 
 // overlooked is how many notes that are nobody's may lie before one that counts.
 const overlooked = 10
 
-// Reconciliation implements broker.Memory. What cannot be read, or was not made yet, is as if it
-// were not there; where nothing else is found that is an error, since otherwise whoever writes the
-// database could have it begin anew each time, and never be done.
+// Reconciliation implements broker.Memory. What cannot be read, was not made yet, or is signed by no
+// key of ours, is as if it were not there. What was signed longer than AccountLife ago counts as long
+// as the account publishes the key: a round is a week.
 func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, error) {
 	if err := s.unready(); err != nil {
 		return access.Reconciliation{}, err
@@ -92,12 +101,20 @@ func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, erro
 			n.Made.After(latest) || f.Round.Began.After(latest) {
 			continue
 		}
+		signed := s.c.Signer.Verify(ctx, n.text(), n.Signature)
+		if unknown, ok := errors.AsType[*access.Error](signed); ok {
+			return access.Reconciliation{}, unknown
+		}
+		if signed != nil && !errors.Is(signed, errAged) {
+			continue
+		}
 		return access.Reconciliation{Step: f.Step, At: n.Made, Round: access.Round(f.Round), After: f.After, All: f.All,
 			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last)}, nil
 	}
 	if err == nil && len(notes) > 0 {
-		err = fmt.Errorf("the newest %d notes of the weekly reconciliation cannot be read, or are of a time that has not come: "+
-			"somebody writes the database, or a clock was wrong; run jitaccess reconcile, and delete them there", len(notes))
+		err = damaged(kindReconciliation, fmt.Errorf("the newest %d notes of the weekly reconciliation are not ours, or of a time that "+
+			"has not come: somebody writes the database, a clock was wrong, or SIGNING_KEY was changed; run jitaccess reconcile, and where "+
+			"this stays delete them there", len(notes)))
 	}
 	return access.Reconciliation{}, unavailable(err)
 }

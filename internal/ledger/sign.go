@@ -37,6 +37,9 @@ type Signer interface {
 // errForeignKey means that a signature is not by a key of ours, now.
 var errForeignKey = errors.New("signed with a key that this service does not have")
 
+// errAged is the errForeignKey of what a key of ours has signed longer than AccountLife ago.
+var errAged = fmt.Errorf("%w any more: it is older than %v", errForeignKey, AccountLife)
+
 const algorithm = "Ed25519"
 
 // Keys sign with keys derived from secrets that only the service has.

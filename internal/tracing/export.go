@@ -45,9 +45,11 @@ type queue struct {
 	wake func()
 	// room is held by whoever sends.
 	room chan struct{}
-	// failing: that they are not taken was said, and holds; said is when.
+	// failing: that they are not taken was said, and holds; said is when. last is why the last batch
+	// was not taken, or not all of it.
 	failing bool
 	said    time.Time
+	last    error
 }
 
 // add takes a span in that has ended, where there is room.
@@ -129,7 +131,6 @@ func (t *Tracer) flush(ctx context.Context, tries int) {
 		err := t.deliver(ctx, batch, tries)
 		switch {
 		case err == nil:
-			t.worked()
 		case ctx.Err() != nil:
 			t.putBack(batch)
 			return
@@ -161,12 +162,21 @@ func (t *Tracer) putBack(batch []*Span) {
 func (t *Tracer) worked() {
 	t.queue.mu.Lock()
 	defer t.queue.mu.Unlock()
-	t.queue.failing = false
+	t.queue.failing, t.queue.last = false, nil
+}
+
+// Untaken is why the batch that was handed on last was not taken, or not all of it, without address
+// and headers: nil where it was, and before the first.
+func (t *Tracer) Untaken() error {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	return t.queue.last
 }
 
 func (t *Tracer) failed(err error) {
 	now := t.c.Now()
 	t.queue.mu.Lock()
+	t.queue.last = err
 	say := !t.queue.failing && (t.queue.said.IsZero() || now.Sub(t.queue.said) >= sayEvery)
 	if say {
 		t.queue.failing, t.queue.said = true, now
@@ -185,6 +195,9 @@ func (t *Tracer) deliver(ctx context.Context, batch []*Span, tries int) error {
 		if err == nil {
 			t.counted(Exported, len(batch)-wrong)
 			t.counted(Refused, wrong)
+			if wrong == 0 {
+				t.worked()
+			}
 			return nil
 		}
 		later, ok := errors.AsType[*notNow](err)

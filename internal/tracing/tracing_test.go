@@ -635,6 +635,54 @@ func TestWhatIsSaidOfSpansIsTold(t *testing.T) {
 	}
 }
 
+// Until a batch is taken whole, what was wrong with the last one is known; what is broken off says
+// nothing of it.
+func TestWhyTheLastBatchWasNotTaken(t *testing.T) {
+	c := &collector{t: t}
+	answer, calls := func(w http.ResponseWriter) {}, 0
+	c.answer = func(_ int, w http.ResponseWriter) bool { calls++; answer(w); return true }
+	config := c.config(t, map[string]int{})
+	config.JSON = true
+	tracer := tracing.New(config)
+	says := func(status int, body string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tracer.Untaken(); err != nil {
+		t.Errorf("before the first: %v", err)
+	}
+	for _, step := range []struct {
+		what   string
+		ctx    context.Context
+		answer func(http.ResponseWriter)
+		want   string
+	}{
+		{"it is taken", t.Context(), says(200, ""), ""},
+		{"somebody says no", t.Context(), says(401, ""), "it answered 401 Unauthorized"},
+		{"later", t.Context(), says(503, ""), "it answered 503 Service Unavailable"},
+		{"nobody tries", over, says(200, ""), "it answered 503 Service Unavailable"},
+		{"it is taken again", t.Context(), says(200, "{}"), ""},
+		{"one is wrong", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}`), `1 spans were refused: "too old"`},
+		{"one is wrong again", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1"}}`), `1 spans were refused: ""`},
+		{"none is wrong", t.Context(), says(200, "{}"), ""},
+	} {
+		answer = step.answer
+		end(t.Context(), tracer, 1)
+		tracer.Flush(step.ctx)
+		got := ""
+		if err := tracer.Untaken(); err != nil {
+			got = err.Error()
+		}
+		if got != step.want {
+			t.Errorf("%s: %q, want %q", step.what, got, step.want)
+		}
+	}
+	if calls != 7 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
 // Whoever is asked whether they would take spans gets none.
 func TestProbe(t *testing.T) {
 	for _, inJSON := range []bool{true, false} {

@@ -19,7 +19,7 @@ func TestWhatCannotBeAReconciliationIsPassedOver(t *testing.T) {
 	for name, open := range homes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			store := ledger.New(ledger.Config{Home: home, Now: func() time.Time { return now }, Random: rand.Reader})
+			store := ledger.New(ledger.Config{Home: home, Signer: keys(t, secret), Now: func() time.Time { return now }, Random: rand.Reader})
 			r := access.Reconciliation{Step: 1, At: now, Round: access.Round{Began: now}}
 			if err := store.KeepReconciliation(t.Context(), r); err != nil {
 				t.Fatal(err)
@@ -52,7 +52,7 @@ func TestNotesThatAreNobodysAreNoBeginning(t *testing.T) {
 	for name, open := range homes {
 		t.Run(name, func(t *testing.T) {
 			home := open(t)
-			store := ledger.New(ledger.Config{Home: home, Now: func() time.Time { return now }, Random: rand.Reader})
+			store := ledger.New(ledger.Config{Home: home, Signer: keys(t, secret), Now: func() time.Time { return now }, Random: rand.Reader})
 			if r, err := store.Reconciliation(t.Context()); err != nil || !r.Round.Began.IsZero() {
 				t.Fatalf("before the first: %+v, %v", r, err)
 			}
