@@ -125,6 +125,49 @@ func TestWhatChangesSomethingDoesAStepWhereNobodySweeps(t *testing.T) {
 	}
 }
 
+// holding is a sweep that goes on until it is let go.
+type holding struct {
+	*sweeps
+	let chan struct{}
+}
+
+func (h holding) Sweep(ctx context.Context, most int) (broker.Swept, error) {
+	<-h.let
+	return h.sweeps.Sweep(ctx, most)
+}
+
+// Over a network the whole answer is there before the step begins, whoever reads it to its end.
+func TestNobodyWaitsForTheStepAfterTheirChange(t *testing.T) {
+	now := time.Now()
+	var s sweeps
+	sweeper := newSweeper(&s, config.CloudRun, &now)
+	h := holding{&s, make(chan struct{})}
+	sweeper.broker = h
+	now = now.Add(2 * sweepEvery)
+	network := httptest.NewServer(sweeper.beside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/done")
+		w.WriteHeader(http.StatusSeeOther)
+		_, _ = io.WriteString(w, "do")
+		_, _ = io.WriteString(w, "ne")
+	})))
+	defer network.Close()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: time.Minute}
+	response, err := client.Post(network.URL, "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || string(body) != "done" || response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/done" {
+		t.Errorf("%d %v %q %v", response.StatusCode, response.Header, body, err)
+	}
+	close(h.let)
+	network.Close() // waits for the step
+	if len(s.most) != 1 {
+		t.Errorf("swept %v", s.most)
+	}
+}
+
 func TestHealthSaysWhatIsOverdue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jitaccess.db")
 	home, err := relational.SQLite(path)
