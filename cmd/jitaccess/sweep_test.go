@@ -327,13 +327,14 @@ func TestHealthSaysWhenAllWasReconciledLast(t *testing.T) {
 			t.Cleanup(func() { home.Close() })
 			err = home.Migrate(t.Context())
 		}
-		if err != nil {
+		keys, failed := ledger.NewKeys(make([]byte, 32))
+		if err = errors.Join(err, failed); err != nil {
 			t.Fatal(err)
 		}
 		now := c.kept.Round.Began
 		sweeper := newSweeper(&sweeps{}, config.Host, &now)
 		sweeper.weekly = true
-		sweeper.ledger = ledger.New(ledger.Config{Home: home, Now: sweeper.clock.now, Random: rand.Reader})
+		sweeper.ledger = ledger.New(ledger.Config{Home: home, Signer: keys, Now: sweeper.clock.now, Random: rand.Reader})
 		if c.kept.At = now; !now.IsZero() {
 			err = sweeper.ledger.KeepReconciliation(t.Context(), c.kept)
 		}
