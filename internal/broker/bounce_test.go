@@ -25,6 +25,9 @@ func TestABounceIsToldOnceAndRemembered(t *testing.T) {
 			t.Fatal(known, err)
 		}
 	}
+	if len(w.Told) > 0 {
+		t.Errorf("whoever reads the mail tells of it: %v", w.Told)
+	}
 	if told := after(t, w, time.Second); told != "bounced to [ana@example.com] [dora@example.com ops@example.com]; " {
 		t.Fatalf("told %q", told)
 	}

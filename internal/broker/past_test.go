@@ -53,6 +53,13 @@ func TestWhoDecidesIsToldWhatThereWasBefore(t *testing.T) {
 	if past := show(ana, last.Ref).Past; past != nil {
 		t.Errorf("who asked is told %+v", past)
 	}
+	w.Clock = w.Clock.Add(time.Minute)
+	if _, err := b.Decide(t.Context(), caller(ben), broker.Decide{Ref: made("meanwhile").Ref, Verdict: access.Deny, Comment: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	if past := show(ben, last.Ref).Past; past == nil || *past != (access.Past{Had: 1, Denied: 1, Last: had}) {
+		t.Errorf("what came after it is told as before: %+v", past)
+	}
 	w.Clock = w.Clock.Add(broker.PastTime)
 	if past := show(ben, made("case 5").Ref).Past; past == nil || *past != (access.Past{Denied: 1}) && *past != (access.Past{}) {
 		t.Errorf("of what is longer ago: %+v", past)

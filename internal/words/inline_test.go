@@ -32,6 +32,9 @@ func TestInLine(t *testing.T) {
 	if want := "You are not eligible for \u2068שלום[U+202E]\u2069 on shop."; refusal.Text != want {
 		t.Errorf("%q", refusal.Text)
 	}
+	if got := words.English().Text("outcome.refused", "role", "שלום"); !strings.Contains(got, "\u2068שלום\u2069") {
+		t.Errorf("%q", got)
+	}
 	if got := string(words.English().HTML("list.on", "resource", "שלום")); !strings.Contains(got, "<bdi>שלום</bdi>") {
 		t.Error(got)
 	}
