@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -164,17 +165,41 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 			s.observing.flush(ctx) // it may stand still from now on
 			return
 		}
-		next.ServeHTTP(w, r)
-		if r.Method == http.MethodPost && s.stands() {
-			_ = http.NewResponseController(w).Flush() // the answer does not wait for it
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), stepTime)
-			defer cancel()
-			defer s.looking(ctx)()
-			if s.ledger != nil {
-				_, _ = s.sweep(ctx, broker.StepCount)
-			}
+		if r.Method != http.MethodPost || !s.stands() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		whole := &wholeAnswer{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(whole, r)
+		whole.send() // it does not wait for what follows
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), stepTime)
+		defer cancel()
+		defer s.looking(ctx)()
+		if s.ledger != nil {
+			_, _ = s.sweep(ctx, broker.StepCount)
 		}
 	})
+}
+
+// wholeAnswer is an answer that leaves when it is whole, with its length: whoever reads it to its
+// end does not wait for what its handler does afterwards.
+type wholeAnswer struct {
+	http.ResponseWriter
+	status int
+	body   []byte
+}
+
+func (a *wholeAnswer) WriteHeader(status int)      { a.status = status }
+func (a *wholeAnswer) Write(b []byte) (int, error) { a.body = append(a.body, b...); return len(b), nil }
+func (a *wholeAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *wholeAnswer) send() {
+	if a.status != http.StatusNoContent {
+		a.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	a.ResponseWriter.WriteHeader(a.status)
+	_, _ = a.ResponseWriter.Write(a.body) // who has gone away is not told
+	_ = http.NewResponseController(a.ResponseWriter).Flush()
 }
 
 // isCron is whether App Engine's cron asks. App Engine takes the header from requests of
@@ -185,8 +210,8 @@ func (s *sweeper) isCron(r *http.Request) bool {
 	return s.platform == config.AppEngine && r.Method == http.MethodGet && len(header) == 1 && header[0] == "true"
 }
 
-// stands is whether nothing has swept here for twice as long as it should, and if so
-// makes it the caller's to do.
+// stands is whether nothing has swept here for twice as long as it should; if so it is the
+// caller's to do.
 func (s *sweeper) stands() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
