@@ -345,7 +345,8 @@ func build(ctx context.Context, c *config.Config, platform *gcp.Platform, roots 
 	}
 	var remembers *ledgerHealth
 	if memory.ledger != nil {
-		remembers = &ledgerHealth{paid: memory.ledger.Paid(), reachable: memory.ledger.Reachable, now: k.now, look: func(ctx context.Context) map[string]error {
+		l := memory.ledger
+		remembers = &ledgerHealth{paid: l.Paid(), reachable: l.Reachable, now: k.now, look: func(ctx context.Context) map[string]error {
 			checks := map[string]error{"PasskeysAreAsRecorded": requests.DamagedPasskeys(ctx)}
 			sweeps.check(ctx, checks)
 			if byPage != nil {
