@@ -108,7 +108,7 @@ func TestWhatIsKnownAfterALogout(t *testing.T) {
 		{"a service that is in trouble", "oidc", 0o600, refusal(500, "internal"), 1, exitFailure, unknown},
 		{"too fast", "oidc", 0o600, refusal(429, "too-fast"), 1, exitFailure, unknown},
 		{"a proxy that stands before it now", "oidc", 0o600, answer(401, "text/html", "<h1>Who are you?</h1>"), 1, exitFailure, unknown + ": what stands before"},
-		{"a proxy that leads elsewhere", "oidc", 0o600, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sign_in", 302) }, 1, exitFailure, unknown},
+		{"a proxy that leads elsewhere", "oidc", 0o600, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sign_in", http.StatusFound) }, 1, exitFailure, unknown},
 		{"a page", "oidc", 0o600, answer(200, "text/html", "<h1>Welcome</h1>"), 1, exitFailure, unknown},
 		{"half an answer", "oidc", 0o600, answer(200, "application/json", `{"everywhere":`), 1, exitFailure, unknown},
 		{"nobody there", "oidc", 0o600, nil, 0, exitFailure, unknown},
