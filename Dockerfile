@@ -9,7 +9,7 @@ COPY internal internal
 COPY web web
 ARG VERSION=dev TARGETOS TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -X main.version=$VERSION" -o /jitaccess ./cmd/jitaccess
+    -gcflags=all=-c=1 -ldflags "-s -w -X main.version=$VERSION" -o /jitaccess ./cmd/jitaccess
 RUN mkdir /data
 
 # Nothing but the program and whom to trust: no shell, no package manager, no root.

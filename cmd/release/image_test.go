@@ -173,7 +173,7 @@ func TestTheDockerfileMakesTheSameImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, flag := range []string{"-trimpath", "-buildvcs=false", "-s -w -X main.version=", "CGO_ENABLED=0"} {
+	for _, flag := range []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-c=1", "-s -w -X main.version=", "CGO_ENABLED=0"} {
 		if !strings.Contains(string(text), flag) || !strings.Contains(string(building), flag) {
 			t.Errorf("%s is not in both", flag)
 		}
