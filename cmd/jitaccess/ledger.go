@@ -367,6 +367,10 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		fmt.Fprint(stderr, ledgerUsage)
 		return exitUsage
 	}
+	if asksForHelp(args[:1]) {
+		fmt.Fprint(stdout, ledgerUsage)
+		return exitOK
+	}
 	flags := newFlags("ledger "+args[0], stderr)
 	l := ledgerCommand{stdin: stdin, stdout: stdout, stderr: stderr}
 	var act func(context.Context) (int, error)

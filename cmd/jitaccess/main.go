@@ -28,16 +28,17 @@ const usage = `Usage:
   jitaccess [serve]                 the service; its environment configures it (docs/configuration.md)
   jitaccess sandbox                 try it: the service with a Google Cloud of its own
   jitaccess sandbox --google ADDR   that Google Cloud alone
+  jitaccess policy                  look at policy files: lint, test, diff, explain, schema
+  jitaccess conformance             try in an empty project whether Google Cloud does what is assumed of it
+  jitaccess version
+With the settings of a deployment in the environment (docs/configuration.md):
   jitaccess doctor                  see whether a deployment has what its configuration needs
   jitaccess config                  explain the settings of a deployment
   jitaccess eligible                list who may activate what
   jitaccess ledger                  verify, export, migrate or erase what is remembered
   jitaccess sweep                   do what is due in the ledger, once: for a scheduled job
   jitaccess reconcile               hold the grants that stand against what is remembered and what may stand
-  jitaccess conformance             try in an empty project whether Google Cloud does what is assumed of it
   jitaccess shadow                  hold what this version would offer against a live JIT Access 1.x
-  jitaccess policy                  look at policy files: lint, test, diff, explain, schema
-  jitaccess version
 
 For people and pipelines (docs/command-line.md), at a service that runs somewhere:
   jitaccess login URL               sign in there; logout ends that

@@ -61,6 +61,7 @@ func TestRun(t *testing.T) {
 		{"version", []string{"version"}, nil, exitOK, []string{"dev"}},
 		{"an unknown command", []string{"deploy"}, nil, exitUsage, []string{`"deploy"`, "sandbox"}},
 		{"help", []string{"--help"}, nil, exitOK, []string{"serve", "sandbox", "docs/configuration.md"}},
+		{"help about the ledger", []string{"ledger", "--help"}, nil, exitOK, []string{"jitaccess ledger verify", "docs/ledger.md"}},
 		{"serve takes no arguments", []string{"serve", "--port"}, nil, exitUsage, []string{"environment"}},
 		{"an unknown flag", []string{"sandbox", "--nonsense"}, nil, exitUsage, []string{"nonsense"}},
 		{"a sandbox with a policy that is not there", []string{"sandbox", "--policy", "testdata/none.yaml"}, nil, exitFailure, []string{"none.yaml", "no such file"}},

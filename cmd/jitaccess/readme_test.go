@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -123,5 +125,40 @@ func TestTheMakefileSetsEachVariableOnce(t *testing.T) {
 	}
 	if !set["PACKAGES"] {
 		t.Error("PACKAGES is not set")
+	}
+}
+
+// Who watches the service reads a detail of /health/ready: each is explained, and no other.
+func TestEveryDetailOfHealthIsExplained(t *testing.T) {
+	made := map[string]bool{}
+	for _, folder := range []string{".", "../../internal/identity"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range regexp.MustCompile(`"([A-Z][A-Za-z]+(?:Is|Are)[A-Z][A-Za-z]+)"`).FindAllSubmatch(text, -1) {
+				made[string(name[1])] = true
+			}
+		}
+	}
+	if len(made) < 16 {
+		t.Errorf("only %d details: %v", len(made), made)
+	}
+	explained := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[A-Z][^|]*) \\|").FindAllStringSubmatch(document(t, "health.md"), -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			explained[strings.Trim(name, "`")] = true
+		}
+	}
+	if !maps.Equal(made, explained) {
+		t.Errorf("the service has %v,\nand docs/health.md %v", slices.Sorted(maps.Keys(made)), slices.Sorted(maps.Keys(explained)))
 	}
 }

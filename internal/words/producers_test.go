@@ -298,6 +298,11 @@ func situations() []situation {
 			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
 				return reviewing(t, w, asked, "eve@example.com")
 			}), nil},
+		{access.CodeNoComment, "a review of a broken glass without a word", breaking(access.CodeNoComment, nil,
+			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
+				_, _, err := w.Broker().ReviewGlass(t.Context(), access.Caller{Principal: ben}, asked.Request.ID, " ", "")
+				return err
+			}), nil},
 		{access.CodeReviewed, "a second review", breaking(access.CodeReviewed, nil,
 			func(t *testing.T, w *brokertest.World, asked broker.Asked) error {
 				if err := reviewing(t, w, asked, ben); err != nil {
