@@ -19,6 +19,10 @@ const configUsage = `Usage:
 // runConfig looks at the settings of a deployment, by its environment alone. It exits with 2
 // where the service would not start.
 func runConfig(args []string, env func(string) string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && asksForHelp(args[:1]) {
+		fmt.Fprint(stdout, configUsage)
+		return exitOK
+	}
 	if len(args) == 0 || args[0] != "explain" {
 		fmt.Fprint(stderr, configUsage)
 		return exitUsage
@@ -26,8 +30,8 @@ func runConfig(args []string, env func(string) string, stdout, stderr io.Writer)
 	flags := newFlags("config explain", stderr)
 	asJSON := flags.Bool("json", false, "as one JSON object")
 	service := serviceFlag(flags)
-	if !parsed(flags, args[1:], stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args[1:], stdout, stderr); !ok {
+		return code
 	}
 	e := config.Explain(asService(env, *service))
 	e.Warnings = append(e.Warnings, config.Unknown(os.Environ())...)

@@ -29,8 +29,8 @@ func runConformance(ctx context.Context, args []string, env func(string) string,
 	database := flags.String("firestore", "", "an empty database of Firestore in the project; documents are written there, and removed")
 	patience := flags.Duration("patience", 8*time.Minute, "how long a change of a policy may take to have an effect")
 	asJSON := flags.Bool("json", false, "print the report as one JSON object")
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	c := conformance.Config{Project: *project, Database: *database, Group: *group, Customer: *customer, Patience: *patience, Version: version,
 		Now: k.now, Sleep: k.sleep}

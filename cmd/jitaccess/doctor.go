@@ -38,8 +38,8 @@ func runDoctor(ctx context.Context, args []string, env func(string) string, stdo
 	flags.Func("send-test-mail", "send a mail to this `address`, and report each step", into(&to.mail))
 	flags.Func("send-test-messages", "send a message by every chat and webhook, in Slack to whom has this `address` too, and report each step",
 		into(&to.messages))
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	return examine(ctx, asService(env, *service), to, nil, stdout)
 }
@@ -345,14 +345,20 @@ func assemble(ctx context.Context, c *config.Config, log io.Writer) (*service, e
 	return build(ctx, c, platform, nil, wallClock, log)
 }
 
-// parsed reads a command line that has flags only.
-func parsed(flags *flag.FlagSet, args []string, stderr io.Writer) bool {
+// parsed reads a command line that has flags only. Where it is not ok the command ends with code:
+// what was asked for help is no fault.
+func parsed(flags *flag.FlagSet, args []string, stdout, stderr io.Writer) (code int, ok bool) {
+	if asksForHelp(args) {
+		flags.SetOutput(stdout)
+		flags.Usage()
+		return exitOK, false
+	}
 	if flags.Parse(args) != nil {
-		return false
+		return exitUsage, false
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(stderr, "jitaccess: %s takes no argument %q\n", flags.Name(), flags.Arg(0))
-		return false
+		return exitUsage, false
 	}
-	return true
+	return exitOK, true
 }

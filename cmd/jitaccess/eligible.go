@@ -28,8 +28,8 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	person := flags.String("person", "", "the address of a person; everybody when left out")
 	on := onFlags(flags, "all that people may choose from")
 	format := flags.String("format", "json", "json, as JIT Access 1.x answers, or csv")
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	e := eligible{now: time.Now, sleep: sleep, stderr: stderr}
 	var err error

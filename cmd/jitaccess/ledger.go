@@ -402,8 +402,8 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		fmt.Fprintf(stderr, "jitaccess: there is no command %q\n\n%s", "ledger "+args[0], ledgerUsage)
 		return exitUsage
 	}
-	if !parsed(flags, args[1:], stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args[1:], stdout, stderr); !ok {
+		return code
 	}
 	code, err := l.open(ctx, env)
 	if err == nil {

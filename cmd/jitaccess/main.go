@@ -70,6 +70,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
 	}
+	if command == "serve" && asksForHelp(args) {
+		command = "help"
+	}
 	switch command {
 	case "serve":
 		return serve(ctx, args, env, stdout, stderr)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,26 @@ func (l *lockedBuffer) String() string {
 }
 
 // Point 1: what is wrong with the configuration is found at start, all of it at once.
+// Every command says how it is called, on standard output, and asking for that is no fault; a
+// command that there is none of stays one.
+func TestEveryCommandHelps(t *testing.T) {
+	for _, command := range slices.Concat(operatorCommands(), []string{"config explain", "ledger verify", "ledger erase", "policy lint", "roles"}) {
+		for _, option := range []string{"--help", "-h"} {
+			var out, bad bytes.Buffer
+			args := append(strings.Fields(command), option)
+			if code := run(context.Background(), args, func(string) string { return "" }, &out, &bad); code != exitOK || bad.Len() > 0 || out.Len() == 0 {
+				t.Errorf("%s %s: %d, %q, %q", command, option, code, out.String(), bad.String())
+			}
+		}
+	}
+	for _, command := range []string{"deploy", "config show", "ledger burn", "policy check"} {
+		var out, bad bytes.Buffer
+		if code := run(context.Background(), append(strings.Fields(command), "--help"), func(string) string { return "" }, &out, &bad); code != exitUsage {
+			t.Errorf("%s: %d, %q, %q", command, code, out.String(), bad.String())
+		}
+	}
+}
+
 func TestRun(t *testing.T) {
 	tests := []struct {
 		name string

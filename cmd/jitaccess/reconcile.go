@@ -47,8 +47,8 @@ func runReconcile(ctx context.Context, args []string, env func(string) string, s
 	name := serviceFlag(flags)
 	on := onFlags(flags, "all that the service account may see")
 	asJSON := flags.Bool("json", false, "print one JSON object in place of a table")
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	c, err := config.Read(asService(env, *name))
 	if err != nil {

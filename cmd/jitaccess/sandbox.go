@@ -32,8 +32,8 @@ func runSandbox(ctx context.Context, args []string, env func(string) string, std
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
 	policyFile := flags.String("policy", "", "a policy file that holds in it, instead of its own; it is looked at every minute")
 	journal := flags.Bool("log", false, "print the service's log")
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	log := io.Discard
 	if *journal {

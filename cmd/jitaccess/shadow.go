@@ -35,8 +35,8 @@ func runShadow(ctx context.Context, args []string, env func(string) string, stdo
 	flags.Func("token-file", "`PERSON=FILE`: an identity token of that person for the proxy before 1.x, in a file of mode 0600; "+
 		"once for each", tokens.add)
 	flags.Func("here-token-file", "`PERSON=FILE`: likewise for --here, where the token for 1.x does not count", hereTokens.add)
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	var problem error
 	switch {

@@ -273,8 +273,8 @@ func (s *sweeper) reconciled(ctx context.Context) (current, asRecorded error) {
 func runSweep(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := newFlags("sweep", stderr)
 	name := serviceFlag(flags)
-	if !parsed(flags, args, stderr) {
-		return exitUsage
+	if code, ok := parsed(flags, args, stdout, stderr); !ok {
+		return code
 	}
 	c, err := config.Read(asService(env, *name))
 	if err == nil && c.Ledger.Database.IsZero() {
