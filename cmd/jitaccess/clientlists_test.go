@@ -115,6 +115,7 @@ func TestWhoseHistoryIsShown(t *testing.T) {
 		{"somebody's, among one's own", alices, []string{"--person", bob}, exitUsage, "--person goes with --view all", false},
 		{"one's own, among them", alices, []string{"--person", alice, "--view", "mine"}, exitUsage, "--person goes with --view all", false},
 		{"somebody's, of who is no auditor", alices, []string{"--person", bob, "--view", "all"}, exitRefused, "everybody's are for auditors", false},
+		{"somebody's, of who has none and is no auditor", bobs, []string{"--person", alice, "--view", "all"}, exitOK, "everybody's requests are for auditors", false},
 		{"the same for scripts", alices, []string{"--person", bob, "--view", "all", "--json"}, exitRefused, "everybody's are for auditors", false},
 		{"one's own, of all", alices, []string{"--person", strings.ToUpper(alice[:1]) + alice[1:], "--view", "all"}, exitOK, "", true},
 		{"what waits for one, of somebody", bobs, []string{"--person", alice, "--view", "reviews"}, exitOK, "", true},

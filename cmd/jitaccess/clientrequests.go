@@ -520,6 +520,9 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	if err := c.table([]string{"REQUEST", "STATE", "FOR", "WHAT", "ON", "MADE", "UNTIL", "REASON"}, rows); err != nil {
 		return err
 	}
+	if c.person != "" && len(rows) == 0 { // the service does not say whether it would have shown theirs
+		fmt.Fprintf(c.stderr, "None of %s that you may see: everybody's requests are for auditors.\n", plain(c.person))
+	}
 	if said.After != "" {
 		fmt.Fprintf(c.stderr, "There is more: --after %s\n", plain(said.After))
 	}

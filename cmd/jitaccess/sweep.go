@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,8 +170,11 @@ func (s *sweeper) beside(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		whole := &wholeAnswer{ResponseWriter: w, status: http.StatusOK}
+		whole := &wholeAnswer{ResponseWriter: w}
 		next.ServeHTTP(whole, r)
+		if r.ProtoMajor == 1 { // what they ask next, such as the page to which it leads, comes on another connection
+			w.Header().Set("Connection", "close")
+		}
 		whole.send() // it does not wait for what follows
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), stepTime)
 		defer cancel()
@@ -189,12 +193,30 @@ type wholeAnswer struct {
 	body   []byte
 }
 
-func (a *wholeAnswer) WriteHeader(status int)      { a.status = status }
-func (a *wholeAnswer) Write(b []byte) (int, error) { a.body = append(a.body, b...); return len(b), nil }
+// WriteHeader keeps the first status, as net/http does; what informs goes before.
+func (a *wholeAnswer) WriteHeader(status int) {
+	switch {
+	case status < http.StatusOK:
+		a.ResponseWriter.WriteHeader(status)
+	case a.status == 0:
+		a.status = status
+	}
+}
+
+func (a *wholeAnswer) Write(b []byte) (int, error) {
+	a.status = cmp.Or(a.status, http.StatusOK)
+	a.body = append(a.body, b...)
+	return len(b), nil
+}
+
+// FlushError sends nothing: half an answer has no length.
+func (a *wholeAnswer) FlushError() error { a.status = cmp.Or(a.status, http.StatusOK); return nil }
+
 func (a *wholeAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *wholeAnswer) send() {
-	if a.status != http.StatusNoContent {
+	a.status = cmp.Or(a.status, http.StatusOK)
+	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 		a.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	a.ResponseWriter.WriteHeader(a.status)

@@ -6,12 +6,15 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,7 +139,8 @@ func (h holding) Sweep(ctx context.Context, most int) (broker.Swept, error) {
 	return h.sweeps.Sweep(ctx, most)
 }
 
-// Over a network the whole answer is there before the step begins, whoever reads it to its end.
+// Over a network the whole answer is there before the step begins, whoever reads it to its end; and so is that of the page to
+// which it leads, which a browser would fetch over the same connection.
 func TestNobodyWaitsForTheStepAfterTheirChange(t *testing.T) {
 	now := time.Now()
 	var s sweeps
@@ -145,12 +149,17 @@ func TestNobodyWaitsForTheStepAfterTheirChange(t *testing.T) {
 	sweeper.broker = h
 	now = now.Add(2 * sweepEvery)
 	network := httptest.NewServer(sweeper.beside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			return
+		}
 		w.Header().Set("Location", "/done")
 		w.WriteHeader(http.StatusSeeOther)
 		_, _ = io.WriteString(w, "do")
 		_, _ = io.WriteString(w, "ne")
 	})))
-	defer network.Close()
+	defer network.Close() // waits for the step
+	let := sync.OnceFunc(func() { close(h.let) })
+	defer let()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: time.Minute}
 	response, err := client.Post(network.URL, "text/plain", nil)
 	if err != nil {
@@ -161,10 +170,79 @@ func TestNobodyWaitsForTheStepAfterTheirChange(t *testing.T) {
 	if err != nil || string(body) != "done" || response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/done" {
 		t.Errorf("%d %v %q %v", response.StatusCode, response.Header, body, err)
 	}
-	close(h.let)
-	network.Close() // waits for the step
+	led, err := client.Get(network.URL + "/done")
+	if err != nil {
+		t.Fatal(err)
+	}
+	led.Body.Close()
+	let()
+	network.Close()
 	if len(s.most) != 1 {
 		t.Errorf("swept %v", s.most)
+	}
+}
+
+// What a handler does to an answer that is kept until it is whole comes to the same as without.
+func TestAnAnswerBeforeTheStepIsTheHandlers(t *testing.T) {
+	for name, handle := range map[string]http.HandlerFunc{
+		"nothing":   func(http.ResponseWriter, *http.Request) {},
+		"no body":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"unchanged": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
+		"a body":    func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<p>done") },
+		"a length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "4")
+			_, _ = io.WriteString(w, "done")
+		},
+		"what informs": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			_, _ = io.WriteString(w, "done")
+		},
+		"a second status": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			w.WriteHeader(http.StatusOK)
+		},
+		"a status after the body": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "done")
+			w.WriteHeader(http.StatusInternalServerError)
+		},
+		"flushed between": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "do")
+			_ = http.NewResponseController(w).Flush()
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, "ne")
+		},
+		"a panic": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"a panic in the midst": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "do")
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := func(h http.Handler) string {
+				network := httptest.NewUnstartedServer(h)
+				network.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http says what handlers should not do
+				network.Start()
+				defer network.Close()
+				response, err := http.Post(network.URL, "text/plain", nil)
+				if err != nil {
+					return "none"
+				}
+				defer response.Body.Close()
+				body, err := io.ReadAll(response.Body)
+				return fmt.Sprintf("%d %s %q %v", response.StatusCode, response.Header.Get("Content-Type"), body, err)
+			}
+			now := time.Now()
+			var s sweeps
+			sweeper := newSweeper(&s, config.CloudRun, &now)
+			now = now.Add(2 * sweepEvery)
+			want := answer(handle)
+			if got := answer(sweeper.beside(handle)); got != want {
+				t.Errorf("%s, without the step %s", got, want)
+			}
+			if panics := strings.Contains(name, "panic"); len(s.most) != 1 && !panics {
+				t.Errorf("swept %v", s.most)
+			}
+		})
 	}
 }
 

@@ -50,8 +50,10 @@ type Reconciliation struct {
 	Found []Difference
 	// Unread are resources that could not be looked at, and are tried a second time.
 	Unread []Resource
-	// Last is the last round that ended; zero before one has.
+	// Last is the last round that ended; zero before one has. Told is the digest of the notice of it
+	// (broker), and empty where nobody was to be told of it.
 	Last Round
+	Told string
 }
 
 // ErrNotSigned means that no key can sign now what is to be kept, so that nothing was kept.

@@ -94,8 +94,7 @@ func (b *Broker) still(ctx context.Context, n access.Notice) (told access.Notice
 		stale, err := b.staleChange(ctx, n)
 		return n, !stale, err
 	case n.Kind == access.NoticeReconciled:
-		stale, err := b.staleRound(ctx, n)
-		return n, !stale, err
+		return b.ofLastRound(ctx, n)
 	}
 	r, err := b.open(ctx, n.Request.ID)
 	if slices.Contains(spoiled, codeOf(err)) {

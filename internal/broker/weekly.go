@@ -3,7 +3,10 @@ package broker
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -108,7 +111,7 @@ func stepDue(r access.Reconciliation) time.Time {
 }
 
 func (b *Broker) reconcileStep(ctx context.Context, m Memory, r access.Reconciliation, most int) (*access.Round, error) {
-	now := b.c.Now()
+	now := asKept(b.c.Now())
 	if r.Round.Began.IsZero() {
 		older, err := m.List(ctx, access.Listing{To: now.Add(-roundEvery), Max: 1})
 		if err != nil {
@@ -121,7 +124,7 @@ func (b *Broker) reconcileStep(ctx context.Context, m Memory, r access.Reconcili
 	}
 	begins := !r.UnderWay()
 	if begins {
-		r = access.Reconciliation{Step: r.Step, At: r.At, Last: r.Last, Round: access.Round{Began: now}}
+		r = access.Reconciliation{Step: r.Step, At: r.At, Last: r.Last, Told: r.Told, Round: access.Round{Began: now}}
 	}
 	infos, warnings, err := b.Resources(ctx, system)
 	late := !now.Before(r.Round.Began.Add(roundMost))
@@ -229,10 +232,14 @@ func (b *Broker) endRound(ctx context.Context, m Memory, r access.Reconciliation
 		r.Round.Differences += len(differences) - len(before)
 		told = append(told, differences...)
 	}
-	now := b.c.Now()
+	now := asKept(b.c.Now())
 	r.Round.Ended, r.Found, r.Unread, r.After, r.All = now, nil, nil, "", false
 	r.Last = r.Round
 	notices := b.roundNotices(r.Round, told)
+	r.Told = ""
+	for _, n := range notices {
+		r.Told = digestOf(n)
+	}
 	err := b.keepStep(ctx, m, r, notices...)
 	if err != nil && !errors.Is(err, access.ErrNotSigned) {
 		return nil, err
@@ -258,7 +265,7 @@ func (b *Broker) keepStep(ctx context.Context, m Memory, r access.Reconciliation
 	own := &b.ownStep
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	r.Step, r.At = max(r.Step, own.Step)+1, at // no step has the name of one that somebody has put back, or in its place
+	r.Step, r.At = r.Step+1, at
 	err := m.KeepReconciliation(ctx, r, notices...)
 	if unkept := errors.Is(err, access.ErrNotSigned); err == nil || unkept {
 		own.Reconciliation, own.unkept = r, unkept
@@ -282,12 +289,38 @@ func (b *Broker) roundNotices(r access.Round, told []access.Difference) []access
 	return []access.Notice{n}
 }
 
-// staleRound is whether a notice tells of another round than the last that ended. Where nothing
-// signed says which that was, it is told.
-func (b *Broker) staleRound(ctx context.Context, n access.Notice) (bool, error) {
+// errNothingSigned: of a notice from the outbox nothing says now whether it is ours. Everything is
+// looked at again then, after which something does.
+var errNothingSigned = errors.New("nothing signed says what was found")
+
+// ofLastRound is a notice from the outbox as it is told: what was signed of it, to those who are
+// administrators now. any is false where it is not that of the last round that ended.
+func (b *Broker) ofLastRound(ctx context.Context, n access.Notice) (told access.Notice, any bool, err error) {
 	r, err := b.reconciliation(ctx, b.memory())
-	return r.Step > 0 && r.Last != n.Round, err
+	if err == nil && r.Step == 0 {
+		err = errNothingSigned
+	}
+	if err != nil || r.Last != n.Round || r.Told != digestOf(n) {
+		return n, false, err
+	}
+	administrators, _ := spelledOut(b.c.Admins)
+	return access.Notice{ID: n.ID, Kind: n.Kind, Did: access.Reconciled, At: n.At, Left: n.Left, To: addresses(administrators),
+		Round: n.Round, Differences: n.Differences, BaseURL: n.BaseURL}, true, nil
 }
+
+// digestOf is the SHA-256, in hexadecimal, of what a notice of a round says, but for the round.
+func digestOf(n access.Notice) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %d\n", n.ID, n.At.UnixNano())
+	for _, d := range n.Differences {
+		said := append([]string{string(d.Kind), d.ID, string(d.Resource), string(d.Principal), d.Why}, d.Roles...)
+		fmt.Fprintf(h, "%q\n", access.Each(said, func(text string) string { return string([]rune(text)) })) // as JSON keeps it
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// asKept is a time as it is read again.
+func asKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // differencesOn is in what a resource differs: what stands there and what is remembered. It takes
 // actionTime at most: a resource on which calls hang is one that cannot be looked at.

@@ -59,6 +59,7 @@ func newSpoiledWeek(t *testing.T, open func(t *testing.T) (*relational.Database,
 	}
 	w := newWorld(t)
 	w.Listed = []access.ResourceInfo{{Resource: shop}}
+	w.Clock = w.Clock.Add(123456789).In(time.FixedZone("", 3600)) // finer than what is kept, as clocks are
 	store := ledger.New(ledger.Config{Home: home, Signer: keys(t), Now: func() time.Time {
 		w.Mu.Lock()
 		defer w.Mu.Unlock()
@@ -130,11 +131,11 @@ func TestNobodyWithTheDatabaseAloneSilencesTheWeeklyNotice(t *testing.T) {
 	}{
 		"nothing": {before, func(k *spoiledWeek) {}, false},
 		"a note that all was found to be well, unsigned": {before, func(k *spoiledWeek) {
-			k.put(k.forged(9, k.Clock), unsigning{})
+			k.put(k.forged(9, k.Clock), unsigning{&ledger.Keys{}})
 		}, false},
 		"such a note, signed with a key of one's own": {before, func(k *spoiledWeek) { k.put(k.forged(9, k.Clock), other) }, false},
 		"such a note, with our signature of another": {before, func(k *spoiledWeek) {
-			k.put(k.forged(9, k.Clock), unsigning{})
+			k.put(k.forged(9, k.Clock), unsigning{&ledger.Keys{}})
 			for _, column := range []string{"algorithm", "key_id", "public_key", "signature"} {
 				k.exec(fmt.Sprintf("UPDATE notes SET %s = (SELECT %[1]s FROM copies%s)%s", column, notes, notes))
 			}
@@ -149,7 +150,7 @@ func TestNobodyWithTheDatabaseAloneSilencesTheWeeklyNotice(t *testing.T) {
 		"our notes are deleted":     {before, func(k *spoiledWeek) { k.exec("DELETE FROM notes" + notes) }, false},
 		"many notes of a time that has not come": {before, func(k *spoiledWeek) {
 			for i := range 12 {
-				k.put(k.forged(9+i, k.Clock.Add(1000*time.Hour)), unsigning{})
+				k.put(k.forged(9+i, k.Clock.Add(1000*time.Hour)), unsigning{&ledger.Keys{}})
 			}
 		}, false},
 		"a lease without end": {before, func(k *spoiledWeek) {
@@ -163,7 +164,7 @@ func TestNobodyWithTheDatabaseAloneSilencesTheWeeklyNotice(t *testing.T) {
 		"within a round, a note that all was looked at": {within, func(k *spoiledWeek) {
 			r := k.forged(9, k.Clock)
 			r.Round.Ended, r.All = time.Time{}, true
-			k.put(r, unsigning{})
+			k.put(r, unsigning{&ledger.Keys{}})
 		}, false},
 		"within a round, the notes of a week ago": {within, func(k *spoiledWeek) {
 			k.exec("DELETE FROM notes" + notes)
@@ -175,7 +176,13 @@ func TestNobodyWithTheDatabaseAloneSilencesTheWeeklyNotice(t *testing.T) {
 				"SELECT kind, REPLACE(id, '/2', '/3'), 1, '', '', '', '', '' FROM notes" + notes + " AND id LIKE '%/2'")
 		}, false},
 
-		"before it is told, a note of another round": {untold, func(k *spoiledWeek) { k.put(k.forged(9, k.Clock), unsigning{}) }, false},
+		"within a round, the places of all that may come": {within, func(k *spoiledWeek) {
+			k.exec("WITH RECURSIVE steps(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM steps WHERE n < 2000) " +
+				"INSERT INTO notes (kind, id, made, body, algorithm, key_id, public_key, signature) SELECT kind, REPLACE(id, '/2', '/') || n, " +
+				"1, '', '', '', '', '' FROM notes, steps" + notes + " AND id LIKE '%/2'")
+		}, false},
+
+		"before it is told, a note of another round": {untold, func(k *spoiledWeek) { k.put(k.forged(9, k.Clock), unsigning{&ledger.Keys{}}) }, false},
 		"before it is told, no notes":                {untold, func(k *spoiledWeek) { k.exec("DELETE FROM notes" + notes) }, true},
 		"before it is told, the notes of a week ago": {untold, func(k *spoiledWeek) {
 			k.exec("DELETE FROM notes" + notes)
@@ -302,14 +309,136 @@ func TestARoundEndsThoughItsNotesGoEachMinute(t *testing.T) {
 	}
 }
 
-// Another instance, which can read no note of ours, does not keep what was found to itself.
-func TestWhatNothingSignedSpeaksAgainstIsTold(t *testing.T) {
+// Another instance, which can read no note of ours, does not keep what was found to itself: it looks
+// again, and tells what it finds.
+func TestWhatNothingSignedSpeaksOfIsFoundAgain(t *testing.T) {
 	k := newSpoiledWeek(t, databases["SQLite"])
 	k.steps(2)
+	before := k.kept()
 	k.exec("DELETE FROM notes" + notes)
 	k.b = k.Broker()
-	if told := k.told(); len(told) != 1 {
-		t.Errorf("told %+v", told)
+	if told := k.told(); len(told) != 0 {
+		t.Fatalf("told what nothing signed says: %+v", told)
+	}
+	k.steps(3)
+	if told := k.told(); len(told) != 1 || told[0].ID == before.ID || told[0].Round == before.Round || inBrief(told[0]) != inBrief(before) {
+		t.Errorf("told %+v, before that %+v", told, before)
+	}
+}
+
+// kept is the notice that waits to be told.
+func (k *spoiledWeek) kept() (n access.Notice) {
+	k.t.Helper()
+	for m, err := range k.store.Take(k.t.Context(), k.Clock, 0, 10, false) {
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if err := k.store.Unsent(k.t.Context(), m, k.Clock); err != nil {
+			k.t.Fatal(err)
+		}
+		if m.Notice.Kind == access.NoticeReconciled {
+			n = m.Notice
+		}
+	}
+	if n.ID == "" {
+		k.t.Fatal("nothing is kept")
+	}
+	return n
+}
+
+// Whoever may write the database, and has no key, tells administrators nothing in our name, and
+// nobody else anything: what is told is what was found, to whom the settings name.
+func TestNobodyWithTheDatabaseAloneTellsOfTheWeek(t *testing.T) {
+	put := func(k *spoiledWeek, n access.Notice) {
+		s := ledger.New(ledger.Config{Home: k.home, Signer: unsigning{&ledger.Keys{}}, Now: func() time.Time { return k.Clock }, Random: rand.Reader})
+		n.Later = true
+		if err := s.KeepReconciliation(k.t.Context(), access.Reconciliation{Step: 99, At: k.Clock}, n); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	instead := func(k *spoiledWeek, n access.Notice) {
+		k.exec("DELETE FROM outbox")
+		put(k, n)
+	}
+	for what, c := range map[string]struct {
+		do func(k *spoiledWeek, n access.Notice)
+		// told is whether it is told all the same, as it was found.
+		told bool
+	}{
+		"nothing": {func(*spoiledWeek, access.Notice) {}, true},
+		"others are told too": {func(k *spoiledWeek, n access.Notice) {
+			n.To, n.CC = append(n.To, "eve@example.org"), []access.Principal{"eve@example.org"}
+			instead(k, n)
+		}, true},
+		"others are told in their place": {func(k *spoiledWeek, n access.Notice) {
+			n.To = []access.Principal{"eve@example.org"}
+			instead(k, n)
+		}, true},
+		"it says more than there is to it": {func(k *spoiledWeek, n access.Notice) {
+			n.By, n.CC, n.Request.Justification, n.ReviewURL = "eve@example.org", n.To, "pay here", "https://eve.example.org"
+			instead(k, n)
+		}, true},
+		"another is named": {func(k *spoiledWeek, n access.Notice) {
+			n.Differences = slices.Clone(n.Differences)
+			n.Differences[0].Principal = "dan@example.com"
+			instead(k, n)
+		}, false},
+		"one is left out": {func(k *spoiledWeek, n access.Notice) {
+			n.Differences = n.Differences[1:]
+			instead(k, n)
+		}, false},
+		"one is added": {func(k *spoiledWeek, n access.Notice) {
+			n.Differences = append(n.Differences, access.Difference{Kind: access.TooLong, Principal: "dan@example.com"})
+			instead(k, n)
+		}, false},
+		"another role, in place of why": {func(k *spoiledWeek, n access.Notice) {
+			n.Differences = slices.Clone(n.Differences)
+			n.Differences[0].Why, n.Differences[0].Roles = "", append([]string{n.Differences[0].Why}, n.Differences[0].Roles...)
+			instead(k, n)
+		}, false},
+		"another number": {func(k *spoiledWeek, n access.Notice) {
+			n.Round.Differences = 1000
+			instead(k, n)
+		}, false},
+		"another time": {func(k *spoiledWeek, n access.Notice) {
+			n.At = n.At.Add(time.Hour)
+			instead(k, n)
+		}, false},
+		"the same a second time": {func(k *spoiledWeek, n access.Notice) {
+			n.ID = "again"
+			put(k, n)
+		}, true},
+		"none was told, since all was as it is recorded": {func(k *spoiledWeek, n access.Notice) {
+			k.exec("DELETE FROM outbox")
+			k.Activations = nil
+			k.later(7 * 24 * time.Hour)
+			k.steps(3)
+			last, err := k.store.Reconciliation(k.t.Context())
+			if err != nil || last.Last.Differences != 0 || last.UnderWay() {
+				k.t.Fatalf("%+v, %v", last, err)
+			}
+			n.Round, n.Differences = last.Last, nil
+			put(k, n)
+		}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			k := newSpoiledWeek(t, databases["SQLite"])
+			k.steps(2)
+			n := k.kept()
+			want, to := inBrief(n), n.To
+			c.do(k, n)
+			told := k.told()
+			if !c.told {
+				if len(told) != 0 {
+					t.Errorf("told %+v", told)
+				}
+				return
+			}
+			if len(told) != 1 || told[0].ID != n.ID || inBrief(told[0]) != want || !slices.Equal(told[0].To, to) ||
+				len(told[0].CC) != 0 || told[0].By != "" || told[0].Request.Justification != "" || told[0].ReviewURL != "" {
+				t.Errorf("told %+v", told)
+			}
+		})
 	}
 }
 

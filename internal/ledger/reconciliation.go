@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type reconciliationForm struct {
 	Found  []differenceForm  `json:"found,omitempty"`
 	Unread []access.Resource `json:"unread,omitempty"`
 	Last   roundForm         `json:"last"`
+	Told   string            `json:"told,omitempty"`
 }
 
 type roundForm struct {
@@ -66,7 +68,7 @@ func differenceFrom(f differenceForm) access.Difference { return access.Differen
 // KeepReconciliation implements broker.Memory.
 func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation, notices ...access.Notice) error {
 	body, err := json.Marshal(reconciliationForm{r.Step, roundTo(r.Round), r.After, r.All, access.Each(r.Found, differenceTo), r.Unread,
-		roundTo(r.Last)})
+		roundTo(r.Last), r.Told})
 	if err != nil {
 		return access.AsError(err)
 	}
@@ -77,6 +79,22 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 	n := Note{Kind: kindReconciliation, ID: fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step), Made: asKept(r.At), Body: body}
 	signing, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()
+	if n.Signature, err = s.c.Signer.Sign(signing, n.text()); err != nil {
+		return fmt.Errorf("%w: %w", access.ErrNotSigned, err)
+	}
+	if err = s.c.Home.Keep(ctx, n, messages...); err != nil {
+		return unavailable(err)
+	}
+	// Of two instances that have done the same step one has kept it. In its place may as well be what
+	// somebody has put there, who knows how the next notes are called.
+	stands, err := s.Reconciliation(ctx)
+	if e := access.AsError(err); e != nil && e.Code != access.CodeLedgerDamaged {
+		return nil // it is not known, and the next step shows it
+	}
+	if err == nil && stands.Round.Began.Equal(asKept(r.Round.Began)) && stands.Step >= r.Step {
+		return nil
+	}
+	n.ID += "/" + rand.Text()
 	if n.Signature, err = s.c.Signer.Sign(signing, n.text()); err != nil {
 		return fmt.Errorf("%w: %w", access.ErrNotSigned, err)
 	}
@@ -109,7 +127,7 @@ func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, erro
 			continue
 		}
 		return access.Reconciliation{Step: f.Step, At: n.Made, Round: access.Round(f.Round), After: f.After, All: f.All,
-			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last)}, nil
+			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last), Told: f.Told}, nil
 	}
 	if err == nil && len(notes) > 0 {
 		err = damaged(kindReconciliation, fmt.Errorf("the newest %d notes of the weekly reconciliation are not ours, or of a time that "+

@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -60,6 +61,9 @@ func (e *endings) ended(ctx context.Context, id string) bool {
 	return ended && err == nil
 }
 
+// errFull: it is not kept here, and nowhere else.
+var errFull = errors.New("too many sessions were ended here to keep another")
+
 // end ends a session, and says whether nobody has done so before: on any instance with Sessions,
 // else on this one. What cannot be kept was ended before, for whom it matters.
 func (e *endings) end(ctx context.Context, id string, until time.Time) (first bool, err error) {
@@ -73,7 +77,11 @@ func (e *endings) end(ctx context.Context, id string, until time.Time) (first bo
 		e.own[id] = until
 	}
 	e.mu.Unlock()
-	if e.c.Sessions == nil {
+	switch {
+	case e.c.Sessions != nil:
+	case !first && !own:
+		return false, errFull
+	default:
 		return first, nil
 	}
 	firstOfAll, err := e.c.Sessions.EndSession(ctx, id, until)

@@ -129,7 +129,7 @@ func (l *Login) sessionOfProgram(r *http.Request) (s session, shown bool, err er
 
 // EndProgram ends the session that the token of a program is of, whatever cookies are there. everywhere is
 // whether other instances get to know that; what they do not know of lasts there until ends. Its errors are
-// those of IdentifyScript, and CodeNoIdentity where no token is shown.
+// those of IdentifyScript, CodeNoIdentity where no token is shown, and another where it goes on here too.
 func (l *Login) EndProgram(r *http.Request) (everywhere bool, ends time.Time, err error) {
 	s, shown, err := l.sessionOfProgram(r)
 	if err == nil && !shown {
@@ -140,6 +140,9 @@ func (l *Login) EndProgram(r *http.Request) (everywhere bool, ends time.Time, er
 	}
 	ends = s.ends(l.c.MaxAge)
 	if _, err := l.endings.end(r.Context(), s.ID, ends); err != nil {
+		if !l.endings.ended(r.Context(), s.ID) {
+			return false, ends, err
+		}
 		l.c.Warn(fmt.Errorf("a session was ended on this instance alone; on others it lasts until its time is over: %w", err))
 		return false, ends, nil
 	}

@@ -361,6 +361,30 @@ func TestAProgramEndsItsSession(t *testing.T) {
 }
 
 // Nothing but a token that holds ends a session there, and none but its own.
+// Without a database so many are kept in mind at a time. Of what is not nobody says that it is over.
+func TestAProgramIsNotToldOfAnEndThatIsNotKept(t *testing.T) {
+	w := newWorld(t, func(c *login.Config) { c.Sessions = nil })
+	b := w.browser()
+	b.logIn()
+	token := b.token()
+	for range 9_999 { // and the code of that token
+		if _, _, _, err := w.login.ProgramToken(t.Context(), b.lets(), verifier, here); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if everywhere, _, err := w.browser().ends(token); err == nil || codeOf(err) == access.CodeNoIdentity {
+		t.Errorf("%v, %v", everywhere, err)
+	}
+	w.programIs(token, ana, "")
+	w.mu.Lock()
+	w.at = w.at.Add(time.Hour)
+	w.mu.Unlock()
+	if _, _, err := w.browser().ends(token); err != nil {
+		t.Error(err)
+	}
+	w.programIs(token, "", access.CodeNoIdentity)
+}
+
 func TestWhatEndsNoSessionOfAProgram(t *testing.T) {
 	for _, test := range []struct {
 		name  string
