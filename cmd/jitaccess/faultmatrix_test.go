@@ -122,6 +122,14 @@ func (f *faulty) cut(next http.Handler) http.Handler {
 	})
 }
 
+// do is a deed with all that is done for it, the step of the sweep behind its answer too: nothing of
+// it is done beside what comes next.
+func (f *faulty) do(s errands, deed string) answer {
+	a := f.crashes.do(s, deed)
+	f.handled.Wait()
+	return a
+}
+
 func newFaulty(t *testing.T, mail smtptest.Options, changes ...map[string]string) *faulty {
 	t.Helper()
 	return newFaultyAmong(t, mail, time.Second/2, func(google http.Handler) http.Handler { return google }, changes...)
@@ -292,7 +300,6 @@ func (f *faulty) fails(deed string, arm, disarm func()) string {
 	default:
 		cell = fmt.Sprintf("%d", a.status)
 	}
-	f.handled.Wait() // nothing of it is done beside what comes next
 	f.world.pass(time.Minute)
 	f.sweep()
 	if a.status < 400 && !f.done(s, deed) {
