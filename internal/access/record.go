@@ -326,3 +326,6 @@ type Limits struct {
 	// history, and only the provider knows what was granted.
 	Forgets bool
 }
+
+// AsKept is a time as it is read again from where it is kept: in UTC, whole microseconds.
+func AsKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

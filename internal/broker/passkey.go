@@ -348,7 +348,7 @@ func (b *Broker) staleKey(ctx context.Context, n access.Notice) (bool, error) {
 
 func (b *Broker) keyEvent(caller access.Caller, did access.Action, k access.Passkey) access.Event {
 	e := b.event(caller, did, access.Request{Principal: k.Of})
-	if e.At = e.At.UTC().Truncate(time.Microsecond); len(k.Credential) > 0 {
+	if e.At = access.AsKept(e.At); len(k.Credential) > 0 {
 		e.Passkey = k.ID()
 	}
 	return e

@@ -111,7 +111,7 @@ func stepDue(r access.Reconciliation) time.Time {
 }
 
 func (b *Broker) reconcileStep(ctx context.Context, m Memory, r access.Reconciliation, most int) (*access.Round, error) {
-	now := asKept(b.c.Now())
+	now := access.AsKept(b.c.Now())
 	if r.Round.Began.IsZero() {
 		older, err := m.List(ctx, access.Listing{To: now.Add(-roundEvery), Max: 1})
 		if err != nil {
@@ -232,7 +232,7 @@ func (b *Broker) endRound(ctx context.Context, m Memory, r access.Reconciliation
 		r.Round.Differences += len(differences) - len(before)
 		told = append(told, differences...)
 	}
-	now := asKept(b.c.Now())
+	now := access.AsKept(b.c.Now())
 	r.Round.Ended, r.Found, r.Unread, r.After, r.All = now, nil, nil, "", false
 	r.Last = r.Round
 	notices := b.roundNotices(r.Round, told)
@@ -318,9 +318,6 @@ func digestOf(n access.Notice) string {
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
-
-// asKept is a time as it is read again.
-func asKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // differencesOn is in what a resource differs: what stands there and what is remembered. It takes
 // actionTime at most: a resource on which calls hang is one that cannot be looked at.

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/passkey"
@@ -236,7 +235,7 @@ func (s *Store) appendDeed(ctx context.Context, d Deed, notices []access.Notice)
 	if err != nil {
 		return access.AsError(err)
 	}
-	n := Note{Kind: deedKind(d.Kind), ID: d.Of + "/" + strconv.Itoa(d.Number), Made: d.At.UTC().Truncate(time.Microsecond), Body: body}
+	n := Note{Kind: deedKind(d.Kind), ID: d.Of + "/" + strconv.Itoa(d.Number), Made: access.AsKept(d.At), Body: body}
 	if n.Signature, err = s.c.Signer.Sign(ctx, n.text()); err != nil {
 		return unavailable(err)
 	}

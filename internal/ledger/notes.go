@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // What is kept beside requests: texts of policies, which are signed, since people get
@@ -74,7 +76,7 @@ func (s *Store) KeepPolicy(ctx context.Context, policy []byte) (KeptPolicy, erro
 	if err != nil || found && bytes.Equal(newest.Text, policy) && !(brief && s.c.Now().Sub(newest.Made) >= renewAfter) {
 		return newest, err
 	}
-	n := Note{Kind: kindPolicy, ID: rand.Text(), Made: s.c.Now().UTC().Truncate(time.Microsecond), Body: policy}
+	n := Note{Kind: kindPolicy, ID: rand.Text(), Made: access.AsKept(s.c.Now()), Body: policy}
 	if found && !n.Made.After(newest.Made) { // by an instance whose clock is ahead
 		n.Made = newest.Made.Add(time.Microsecond)
 	}

@@ -55,12 +55,9 @@ type differenceForm struct {
 }
 
 func roundTo(r access.Round) roundForm {
-	r.Began, r.Ended = asKept(r.Began), asKept(r.Ended)
+	r.Began, r.Ended = access.AsKept(r.Began), access.AsKept(r.Ended)
 	return roundForm(r)
 }
-
-// asKept is a time as it is read again.
-func asKept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func differenceTo(d access.Difference) differenceForm   { return differenceForm(d) }
 func differenceFrom(f differenceForm) access.Difference { return access.Difference(f) }
@@ -76,7 +73,7 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 	if err != nil {
 		return err
 	}
-	n := Note{Kind: kindReconciliation, ID: fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step), Made: asKept(r.At), Body: body}
+	n := Note{Kind: kindReconciliation, ID: fmt.Sprintf("%d/%d", r.Round.Began.UnixMicro(), r.Step), Made: access.AsKept(r.At), Body: body}
 	signing, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()
 	if n.Signature, err = s.c.Signer.Sign(signing, n.text()); err != nil {
@@ -91,7 +88,7 @@ func (s *Store) KeepReconciliation(ctx context.Context, r access.Reconciliation,
 	if e := access.AsError(err); e != nil && e.Code != access.CodeLedgerDamaged {
 		return nil // it is not known, and the next step shows it
 	}
-	if err == nil && stands.Round.Began.Equal(asKept(r.Round.Began)) && stands.Step >= r.Step {
+	if err == nil && stands.Round.Began.Equal(access.AsKept(r.Round.Began)) && stands.Step >= r.Step {
 		return nil
 	}
 	n.ID += "/" + rand.Text()

@@ -284,7 +284,7 @@ func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 // not say so counts as written.
 func (s *Store) append(ctx context.Context, f folded, e access.Event, notices []access.Notice) error {
 	before, head, listed := f.request.Version, f.head, listedFor(f.request)
-	e.At = e.At.UTC().Truncate(time.Microsecond) // as it will be read again
+	e.At = access.AsKept(e.At)
 	if err := f.apply(e); err != nil {
 		return cannotFollow{err}
 	}

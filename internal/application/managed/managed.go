@@ -547,7 +547,7 @@ func (r *Registry) append(ctx context.Context, caller access.Caller, name string
 	if err != nil {
 		return nil, err
 	}
-	d := Deed{Of: name, Number: number, At: r.c.Now().UTC().Truncate(time.Microsecond), By: caller.Principal, Body: encoded}
+	d := Deed{Of: name, Number: number, At: access.AsKept(r.c.Now()), By: caller.Principal, Body: encoded}
 	change := access.ApplicationChange{Application: name, Number: number, By: d.By, At: d.At, What: what}
 	return r.c.Authority.ChangeApplication(ctx, caller, did, change, func(ctx context.Context, notices ...access.Notice) error {
 		return r.record(ctx, d, notices...)
