@@ -12,13 +12,13 @@ import (
 
 // What may stand next is known of the commands themselves.
 func TestWhatIsCompleted(t *testing.T) {
-	operators := []string{"serve", "sandbox", "doctor", "config", "eligible", "ledger", "sweep", "reconcile", "conformance", "shadow", "policy", "version", "help"}
+	operators := []string{"serve", "sandbox", "policy", "conformance", "version", "doctor", "config", "eligible", "ledger", "sweep", "reconcile", "shadow", "help"}
 	if got := operatorCommands(); !slices.Equal(got, operators) {
 		t.Errorf("%q", got)
 	}
 	for _, test := range []struct{ typed, want string }{
 		{"lo", "login logout"},
-		{"con", "config conformance"},
+		{"con", "conformance config"},
 		{"x", ""},
 		{"completion ", "bash zsh fish --help"},
 		{"completion z", "zsh"},

@@ -11,7 +11,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,6 +48,9 @@ type world struct {
 	// flush hands on what was traced.
 	flush               func()
 	url, public, google string
+	// sent counts what send sends, and attended has, by its number, what the service does for it.
+	sent     atomic.Int64
+	attended sync.Map
 }
 
 const smtpPassword = "correct horse"
@@ -81,7 +86,7 @@ func newWorld(t testing.TB, s surroundings) *world {
 	w.cloud, w.mail, w.google = w.Cloud, w.Mail, w.Google
 	w.cloud.Faults().ReplaceWholePolicy(true)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = newHTTPServer(&w.service)
+	server.Config = newHTTPServer(w.attend(&w.service))
 	server.Start()
 	t.Cleanup(server.Close)
 	w.url = server.URL
@@ -212,8 +217,25 @@ type answer struct {
 	Peers    []struct{ Email string }
 }
 
+// numberHeader has the number of a request that send sent. The service does not see it.
+const numberHeader = "X-Test-Number"
+
+// attend notes for how long the service is busy with what send sent.
+func (w *world) attend(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		number, _ := strconv.ParseInt(r.Header.Get(numberHeader), 10, 64)
+		r.Header.Del(numberHeader)
+		if step, is := w.attended.Load(number); is {
+			step.(*sync.WaitGroup).Add(1)
+			defer step.(*sync.WaitGroup).Done()
+		}
+		service.ServeHTTP(answer, r)
+	})
+}
+
 // send sends a request as a person, whose address may be without its domain, or as
-// nobody. The context bounds the wait.
+// nobody, and returns when the service has answered and done the step of the sweep behind its
+// answer. The context bounds the wait for the answer.
 func (w *world) send(email string, r *http.Request) answer {
 	if email != "" && !strings.Contains(email, "@") {
 		email += "@example.com"
@@ -221,6 +243,10 @@ func (w *world) send(email string, r *http.Request) answer {
 	if email != "" {
 		r.Header.Set("X-Goog-Iap-Jwt-Assertion", w.assertion(email))
 	}
+	number, step := w.sent.Add(1), new(sync.WaitGroup)
+	w.attended.Store(number, step)
+	defer w.attended.Delete(number)
+	r.Header.Set(numberHeader, strconv.FormatInt(number, 10))
 	response, err := client.Do(r)
 	if err != nil {
 		return answer{body: err.Error()}
@@ -230,6 +256,7 @@ func (w *world) send(email string, r *http.Request) answer {
 	if err != nil {
 		return answer{body: err.Error()}
 	}
+	step.Wait()
 	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), header: response.Header, body: string(body)}
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(body, &a); err != nil {
