@@ -42,7 +42,7 @@ With the settings of a deployment in the environment (docs/configuration.md):
 
 For people and pipelines (docs/command-line.md), at a service that runs somewhere:
   jitaccess login URL               sign in there; logout ends that
-  jitaccess roles | request | status | end | extend | history
+  jitaccess roles | request | status | withdraw | end | extend | history
   jitaccess approve | deny          decide what others ask for
   jitaccess ask                     ask as an application, and wait for its access token
   jitaccess completion SHELL        for bash, zsh or fish; COMMAND --help has the options of each
