@@ -341,7 +341,7 @@ func (p *policyCommand) test(files []string) (int, error) {
 		}
 	}
 	if code == exitOK {
-		fmt.Fprintf(p.stdout, "%d cases are as expected\n", count)
+		fmt.Fprintf(p.stdout, "%s as expected\n", access.Counted(count, "case is", "cases are"))
 	}
 	return code, nil
 }

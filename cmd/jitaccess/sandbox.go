@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
@@ -71,8 +72,8 @@ func readable(policyFile string) error {
 	}
 	if _, faults := policy.ReadFile(text); len(faults) > 0 {
 		first := faults[0]
-		return fmt.Errorf("%s has %d faults, of which the first is %d:%d: %s; to see them all: jitaccess policy lint %[1]s",
-			policyFile, len(faults), first.Line, first.Column, first.Text)
+		return fmt.Errorf("%s has %s, of which the first is %d:%d: %s; to see them all: jitaccess policy lint %[1]s",
+			policyFile, access.Counted(len(faults), "fault", "faults"), first.Line, first.Column, first.Text)
 	}
 	return nil
 }
