@@ -149,11 +149,7 @@ func (c *caller) do(command clientCommand, args []string) int {
 // flags are the options of a command. Its usage has all of them.
 func (command clientCommand) flags(c *caller) *flag.FlagSet {
 	flags := newFlags(command.name, c.stderr)
-	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "jitaccess %s: %s\n\n  jitaccess %s\n\n", command.name, command.summary,
-			strings.TrimSpace(command.name+" [options] "+command.arguments))
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() { printUsage(flags, command.arguments, command.summary) }
 	if command.options != nil {
 		c.flags = flags
 		command.options(c)

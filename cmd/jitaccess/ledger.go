@@ -346,7 +346,7 @@ func every(ctx context.Context, k clock, after time.Duration, do func()) {
 	}
 }
 
-const ledgerUsage = `Usage:
+const ledgerUsage = `Usage: jitaccess ledger COMMAND [options]
   jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
   jitaccess ledger export [--format jsonl|csv]
   jitaccess ledger policies [--digest DIGEST] [--export FILE --fingerprints FILE]

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,8 +25,7 @@ import (
 // runSandbox runs the service as in production, against a Google Cloud in this
 // process. Only the environment that it is given says that it is one.
 func runSandbox(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("sandbox", stderr)
 	address := flags.String("address", "", "where to listen; localhost:8080, or localhost:8000 with --pomerium; loopback only")
 	pomerium := flags.Bool("pomerium", false, "run it behind a Pomerium, with the settings of Pomerium's JIT example and no Google Cloud")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
