@@ -458,7 +458,7 @@ func (c *caller) extendOptions() {
 	c.jsonOption()
 	c.lengthOption("for how `long`, from the end of what there is; else what the service proposes")
 	c.flags.StringVar(&c.reason, "reason", "", "why; else as before")
-	c.flags.Var(&c.from, "from", "who is to approve, `addresses`; else those of before")
+	c.flags.Var(&c.from, "from", "who is to approve, `addresses`; else those of before, or everybody who can")
 	c.flags.BoolVar(&c.watch, "wait", false, "wait until it is decided")
 	c.waitOptions()
 }
