@@ -50,7 +50,7 @@ func TestDoctorLooksAtChannels(t *testing.T) {
 		{"a dead URL", map[string]string{"WEBHOOK_URL": "http://127.0.0.1:1/CANARY"}, "", chat.Fault{}, recipients{messages: bob},
 			[]string{"broken   webhook: message: ", "Nothing takes connections at 127.0.0.1:1"}, 4},
 		{"keys for other addresses", map[string]string{"WEBHOOK_SECRET": programKey + "," + programKey}, "", chat.Fault{}, recipients{},
-			[]string{"broken   channels: ", "1 addresses, and keys for 2"}, 0},
+			[]string{"broken   channels: ", "1 address, and keys for 2"}, 0},
 		{"a webhook that is none", map[string]string{"GOOGLE_CHAT_WEBHOOK": "https://chat.googleapis.com/v1/spaces/AAAA/other?key=CANARY&token=CANARY"}, "", chat.Fault{}, recipients{},
 			[]string{"broken   channels: ", "no address of a webhook of a space"}, 0},
 	} {

@@ -88,6 +88,7 @@ func clientCommands() []clientCommand {
 		{"approve", "REQUEST", "approve somebody's request, by its number or link", 1, 1, (*caller).approveOptions, (*caller).approve},
 		{"deny", "REQUEST", "refuse somebody's request", 1, 1, (*caller).denyOptions, (*caller).deny},
 		{"status", "[REQUEST]", "what becomes of a request, or of all of yours", 0, 1, (*caller).statusOptions, (*caller).status},
+		{"withdraw", "REQUEST", "take back a request that nobody has decided", 1, 1, (*caller).jsonOption, (*caller).withdraw},
 		{"end", "REQUEST", "end access before its time", 1, 1, (*caller).endOptions, (*caller).end},
 		{"extend", "REQUEST", "ask for more time", 1, 1, (*caller).extendOptions, (*caller).extend},
 		{"history", "", "what was asked for, and what became of it", 0, 0, (*caller).historyOptions, (*caller).history},
@@ -148,11 +149,7 @@ func (c *caller) do(command clientCommand, args []string) int {
 // flags are the options of a command. Its usage has all of them.
 func (command clientCommand) flags(c *caller) *flag.FlagSet {
 	flags := newFlags(command.name, c.stderr)
-	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "jitaccess %s: %s\n\n  jitaccess %s\n\n", command.name, command.summary,
-			strings.TrimSpace(command.name+" [options] "+command.arguments))
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() { printUsage(flags, command.arguments, command.summary) }
 	if command.options != nil {
 		c.flags = flags
 		command.options(c)

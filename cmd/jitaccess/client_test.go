@@ -176,8 +176,22 @@ func TestTheTourByCommandLine(t *testing.T) {
 		t.Errorf("interrupted: %d", code)
 	}
 
+	// Taken back, by its link, and what is not hers, not there, or not to be taken back any more.
+	bob.fails(exitRefused, "", "withdraw", id)
+	if out := alice.must("withdraw", origin+"/requests/"+id); numberIn(t, out) != id || !strings.Contains(out, "state     withdrawn") || strings.Contains(out, "asked") {
+		t.Errorf("%s", out)
+	}
+	var again struct{ ActivationID, State string }
+	if err := json.Unmarshal([]byte(alice.must("withdraw", id, "--json")), &again); err != nil || again.ActivationID != id || again.State != "withdrawn" {
+		t.Errorf("once more: %v, %v", err, again)
+	}
+	alice.fails(exitRefused, "withdrawn", "status", "--watch", id)
+	bob.fails(exitChanged, "", "approve", id)
+	alice.fails(exitChanged, "", "withdraw", extended)
+
 	alice.must("logout")
 	alice.fails(exitSignedOut, "jitaccess login URL", "status")
+	alice.fails(exitSignedOut, "jitaccess login URL", "withdraw", id)
 }
 
 // A pipeline gets the access token alone on standard output, and is told by the status who stopped it.
@@ -348,7 +362,7 @@ func TestTheCommandLineWithoutALedger(t *testing.T) {
 	alices.fails(exitUsage, "--project PROJECT", "end", id)
 	alices.fails(exitUsage, "by its number, not by its link", "end", at, "--project", project)
 	alices.must("end", id, "--project", project)
-	for _, line := range [][]string{{"status", id}, {"status"}, {"history"}, {"status", "--watch", id}, {"extend", id}} {
+	for _, line := range [][]string{{"status", id}, {"status"}, {"history"}, {"status", "--watch", id}, {"extend", id}, {"withdraw", id}, {"withdraw", at}} {
 		if code, out, said := alices.types(line...); code != exitUsage || out != "" {
 			t.Errorf("%s: %d %s%s", line, code, out, said)
 		}
@@ -385,6 +399,10 @@ func TestBadCommandLines(t *testing.T) {
 	p.fails(exitUsage, "", "request", "shop-orders-prod", "cloudsql.admin", "--for", "20m")
 	p.fails(exitRefused, "jitaccess roles shop-orders-prod", "request", "shop-orders-prod", "owner", "--reason", "INC-1")
 	p.fails(exitUsage, "", "status", "jit-nothing")
+	p.fails(exitUsage, "withdraw takes REQUEST", "withdraw")
+	p.fails(exitUsage, "not defined", "withdraw", "jit-nothing", "--reason", "x")
+	p.fails(exitUsage, "", "withdraw", "jit-nothing")
+	p.fails(exitUsage, "neither the number", "withdraw", origin+"/history")
 	home := p.home
 	p.home = "relative"
 	p.fails(exitUsage, "XDG_CONFIG_HOME", "roles")

@@ -312,6 +312,16 @@ func (c *caller) named(args []string) (*cli.Service, target, error) {
 	return s, t, err
 }
 
+// numbered is likewise, for what takes the number of the request. A link of which it is not known is asked about.
+func (c *caller) numbered(args []string) (*cli.Service, string, error) {
+	s, t, err := c.named(args)
+	if err != nil || t.id != "" {
+		return s, t.id, err
+	}
+	shown, _, err := s.Show(c.ctx, t.ref)
+	return s, shown.ID(), err
+}
+
 func (c *caller) approveOptions() {
 	c.jsonOption()
 	c.lengthOption("for at most so `long`, such as 30m; else for as long as was asked")
@@ -386,6 +396,22 @@ func (c *caller) deny(args []string) error {
 	return c.decided(said, as, err)
 }
 
+// withdraw takes back what nobody has decided.
+func (c *caller) withdraw(args []string) error {
+	s, id, err := c.numbered(args)
+	if err != nil {
+		return err
+	}
+	q, as, err := s.Withdraw(c.ctx, id)
+	if err == nil {
+		err = c.shown(q, as)
+	}
+	if err == nil && !c.json {
+		c.warnings(q.Warnings)
+	}
+	return err
+}
+
 func (c *caller) endOptions() {
 	c.jsonOption()
 	c.flags.StringVar(&c.project, "project", "", "on which `project`, or folders/NUMBER, it is, "+
@@ -432,22 +458,15 @@ func (c *caller) extendOptions() {
 	c.jsonOption()
 	c.lengthOption("for how `long`, from the end of what there is; else what the service proposes")
 	c.flags.StringVar(&c.reason, "reason", "", "why; else as before")
-	c.flags.Var(&c.from, "from", "who is to approve, `addresses`; else those of before")
+	c.flags.Var(&c.from, "from", "who is to approve, `addresses`; else those of before, or everybody who can")
 	c.flags.BoolVar(&c.watch, "wait", false, "wait until it is decided")
 	c.waitOptions()
 }
 
 func (c *caller) extend(args []string) error {
-	s, t, err := c.named(args)
+	s, id, err := c.numbered(args)
 	if err != nil {
 		return err
-	}
-	if t.id == "" {
-		shown, _, err := s.Show(c.ctx, t.ref)
-		if err != nil {
-			return err
-		}
-		t.id = shown.ID()
 	}
 	minutes := c.minutes()
 	if minutes == 0 {
@@ -455,7 +474,7 @@ func (c *caller) extend(args []string) error {
 			return err
 		}
 	}
-	said, as, err := s.Extend(c.ctx, t.id, cli.Ask{Minutes: minutes, Justification: c.reason, Peers: c.from})
+	said, as, err := s.Extend(c.ctx, id, cli.Ask{Minutes: minutes, Justification: c.reason, Peers: c.from})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ func TestWhatIsCompleted(t *testing.T) {
 	for _, test := range []struct{ typed, want string }{
 		{"lo", "login logout"},
 		{"con", "conformance config"},
+		{"wi", "withdraw"},
+		{"withdraw --j", "--json"},
 		{"x", ""},
 		{"completion ", "bash zsh fish --help"},
 		{"completion z", "zsh"},

@@ -11,7 +11,7 @@ import (
 	"jitaccess/internal/config"
 )
 
-const configUsage = `Usage:
+const configUsage = `Usage: jitaccess config COMMAND [options]
   jitaccess config explain [--json] [--service NAME]
     every setting: what holds, where it comes from, and what follows; nobody is asked
 `

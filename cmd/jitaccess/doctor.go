@@ -328,11 +328,23 @@ func asService(env func(string) string, service string) func(string) string {
 	}
 }
 
-// newFlags are the options of a command.
+// newFlags are the options of a command, which takes nothing else unless its usage says so.
 func newFlags(name string, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() { printUsage(flags, "", "") }
 	return flags
+}
+
+// printUsage prints how a command is called, what it is for, and its options.
+func printUsage(flags *flag.FlagSet, arguments, about string) {
+	line := "Usage: jitaccess " + flags.Name()
+	flags.VisitAll(func(*flag.Flag) { line = "Usage: jitaccess " + flags.Name() + " [options]" })
+	fmt.Fprintf(flags.Output(), "%s\n\n", strings.TrimSpace(line+" "+arguments))
+	if about != "" {
+		fmt.Fprintf(flags.Output(), "%s\n\n", about)
+	}
+	flags.PrintDefaults()
 }
 
 // assemble makes the service as settings have it, for a command that does one thing and ends.

@@ -168,9 +168,9 @@ rules:
 	var out bytes.Buffer
 	examine(t.Context(), env, recipients{}, w.mail.Roots, &out)
 	for _, text := range []string{
-		"warning  passkeys: 1 passkeys were made for old.example.com, and PUBLIC_URL is at localhost: they sign nothing any more; of zoe@example.com; set PUBLIC_URL back to https://old.example.com",
-		"ok       passkeys: 1 were made for localhost, of which 0 wait for an administrator",
-		`warning  passkeys: rule "production" has approvals signed, and 1 of 2 people who may give them have no passkey that counts: zoe@example.com; not counted: group:nobody@example.com, peers;`,
+		"warning  passkeys: passkeys that were made for old.example.com sign nothing any more, since PUBLIC_URL is at localhost: 1, of zoe@example.com; set PUBLIC_URL back to https://old.example.com",
+		"ok       passkeys: 1 was made for localhost, of which 0 wait for an administrator",
+		`warning  passkeys: rule "production" has approvals signed, and not everybody who may give them has a passkey that counts; without one (1 of 2): zoe@example.com; not counted: group:nobody@example.com, peers;`,
 	} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("does not say %q:\n%s", text, out.String())

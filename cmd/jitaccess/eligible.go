@@ -166,7 +166,7 @@ func (e *eligible) run(ctx context.Context) error {
 		return err
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d resources could not be looked up", failed, len(resources))
+		return fmt.Errorf("%d of %s could not be looked up", failed, access.Counted(len(resources), "resource", "resources"))
 	}
 	return nil
 }

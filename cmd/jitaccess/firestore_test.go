@@ -263,8 +263,8 @@ func TestCommandsOnFirestore(t *testing.T) {
 	}
 	f.world.pass(24 * time.Hour)
 	f.sweep()
-	expect(exitOK, "erased in 1 requests", "erase", "--person", alice, "--yes")
-	expect(exitOK, "1 requests, 5 events; 1 with erased data; 0 policies; fine", "verify")
+	expect(exitOK, "erased in 1 request", "erase", "--person", alice, "--yes")
+	expect(exitOK, "1 request, 5 events; 1 with erased data; 0 policies; fine", "verify")
 	if out := expect(exitOK, "", "export"); strings.Contains(out, alice) {
 		t.Error("she is still there")
 	}

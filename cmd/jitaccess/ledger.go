@@ -346,7 +346,7 @@ func every(ctx context.Context, k clock, after time.Duration, do func()) {
 	}
 }
 
-const ledgerUsage = `Usage:
+const ledgerUsage = `Usage: jitaccess ledger COMMAND [options]
   jitaccess ledger verify [--export FILE] [--fingerprints FILE] [--head FILE]
   jitaccess ledger export [--format jsonl|csv]
   jitaccess ledger policies [--digest DIGEST] [--export FILE --fingerprints FILE]
@@ -530,20 +530,23 @@ func (l *ledgerCommand) verify(ctx context.Context) (int, error) {
 	for _, f := range report.Findings {
 		fmt.Fprintln(l.stdout, access.Visible(strings.TrimPrefix(f.ID+": "+f.What, ": "))) // who wrote the database wrote some of it
 	}
-	fmt.Fprintf(l.stdout, "%d requests, %d events; %d with erased data; %d policies; ", report.Requests, report.Events, report.Erased,
-		report.Policies)
+	fmt.Fprintf(l.stdout, "%s, %s; %d with erased data; %s; ", access.Counted(report.Requests, "request", "requests"),
+		access.Counted(report.Events, "event", "events"), report.Erased, access.Counted(report.Policies, "policy", "policies"))
 	if report.Deeds > 0 {
-		fmt.Fprintf(l.stdout, "%d deeds, %d approvals signed with a passkey; ", report.Deeds, report.Signed)
+		fmt.Fprintf(l.stdout, "%s, %s signed with a passkey; ", access.Counted(report.Deeds, "deed", "deeds"),
+			access.Counted(report.Signed, "approval", "approvals"))
 	}
 	switch {
 	case len(report.Findings) > 0:
-		fmt.Fprintf(l.stdout, "%d findings\n", len(report.Findings))
+		fmt.Fprintf(l.stdout, "%s\n", access.Counted(len(report.Findings), "finding", "findings"))
 		return exitFailure, nil
 	case report.SelfAttested > 0 && l.fingerprints != "":
-		fmt.Fprintf(l.stdout, "%d signatures are by keys whose fingerprints are not in %s\n", report.SelfAttested, l.fingerprints)
+		fmt.Fprintf(l.stdout, "%s by keys whose fingerprints are not in %s\n",
+			access.Counted(report.SelfAttested, "signature is", "signatures are"), l.fingerprints)
 		return exitFailure, nil
 	case report.SelfAttested > 0:
-		fmt.Fprintf(l.stdout, "self-attested: %d signatures are by keys that nothing here vouches for\n", report.SelfAttested)
+		fmt.Fprintf(l.stdout, "self-attested: %s by keys that nothing here vouches for\n",
+			access.Counted(report.SelfAttested, "signature is", "signatures are"))
 		return exitOK, nil
 	}
 	fmt.Fprintln(l.stdout, "fine")
@@ -606,7 +609,7 @@ func (l *ledgerCommand) outbox(ctx context.Context) (int, error) {
 		fmt.Fprintf(l.stdout, "%s: %s: a message of request %s, of %s: %s\n", access.Visible(m.ID), what, access.Visible(m.Request),
 			m.Made.UTC().Format(time.RFC3339), access.Visible(why))
 	}
-	fmt.Fprintf(l.stdout, "%d messages\n", len(aside))
+	fmt.Fprintf(l.stdout, "%s\n", access.Counted(len(aside), "message", "messages"))
 	if len(aside) > 0 && !l.again && !l.drop {
 		return exitFailure, err
 	}
@@ -626,7 +629,8 @@ func (l *ledgerCommand) erase(ctx context.Context) (int, error) {
 		}
 	}
 	done, err := ledger.ErasePerson(ctx, l.home, l.signer, person, wallClock.now())
-	fmt.Fprintf(l.stdout, "erased in %d requests; %d are not over yet and were kept\n", done.Requests, done.Kept)
+	fmt.Fprintf(l.stdout, "erased in %s; %s kept\n", access.Counted(done.Requests, "request", "requests"),
+		access.Counted(done.Kept, "is not over yet and was", "are not over yet and were"))
 	if err != nil {
 		return exitFailure, fmt.Errorf("not everything was erased: %w", err)
 	}

@@ -87,8 +87,8 @@ func (a mailAccount) addMailbox(s *accountSettings) {
 	last := a.mailbox.Last()
 	text := "nobody has looked yet"
 	if !last.At.IsZero() {
-		text = fmt.Sprintf("at %s: %d new mails, %d of them say that one of ours came back", last.At.UTC().Format(time.RFC3339), last.Mails,
-			last.Returned)
+		text = fmt.Sprintf("at %s: %s; of ours that came back: %d", last.At.UTC().Format(time.RFC3339),
+			access.Counted(last.Mails, "new mail", "new mails"), last.Returned)
 	}
 	if last.Left > 0 {
 		text += fmt.Sprintf("; up to %d more wait for the next look", last.Left)

@@ -66,7 +66,7 @@ func TestWhatComesBackIsShownOnItsRequest(t *testing.T) {
 	// Administrators see where it is read, and what may be done there; others are told what is wrong.
 	server := "127.0.0.1:" + strconv.Itoa(d.Port)
 	says(t, w.page(carol, "/notifications").expect(t, 200), "are read at "+server+", STARTTLS demanded, as jit@example.com, in the folder INBOX",
-		"stays, as read", "1 of them say that one of ours came back")
+		"stays, as read", "of ours that came back: 1")
 	says(t, w.form(carol, "/notifications", url.Values{"channel": {"mail"}}).expect(t, 200), "ok mailbox: connect to "+server,
 		"ok mailbox: log-in as jit@example.com by PLAIN", "ok mailbox: rights bounces of our mails are marked as read, nothing else is changed")
 	for _, c := range []struct {

@@ -24,7 +24,7 @@ func main() {
 	os.Exit(code)
 }
 
-const usage = `Usage:
+const usage = `Usage: jitaccess COMMAND [options]
   jitaccess [serve]                 the service; its environment configures it (docs/configuration.md)
   jitaccess sandbox                 try it: the service with a Google Cloud of its own
   jitaccess sandbox --google ADDR   that Google Cloud alone
@@ -42,7 +42,7 @@ With the settings of a deployment in the environment (docs/configuration.md):
 
 For people and pipelines (docs/command-line.md), at a service that runs somewhere:
   jitaccess login URL               sign in there; logout ends that
-  jitaccess roles | request | status | end | extend | history
+  jitaccess roles | request | status | withdraw | end | extend | history
   jitaccess approve | deny          decide what others ask for
   jitaccess ask                     ask as an application, and wait for its access token
   jitaccess completion SHELL        for bash, zsh or fish; COMMAND --help has the options of each
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
 	}
-	if command == "serve" && asksForHelp(args) {
+	if (command == "serve" || command == "version") && asksForHelp(args) {
 		command = "help"
 	}
 	switch command {

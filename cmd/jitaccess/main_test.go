@@ -51,14 +51,23 @@ func (l *lockedBuffer) String() string {
 }
 
 // Point 1: what is wrong with the configuration is found at start, all of it at once.
-// Every command says how it is called, on standard output, and asking for that is no fault; a
+// Every command says how it is called, in one form and on standard output, and asking for that is no fault; a
 // command that there is none of stays one.
 func TestEveryCommandHelps(t *testing.T) {
-	for _, command := range slices.Concat(operatorCommands(), []string{"config explain", "ledger verify", "ledger erase", "policy lint", "roles"}) {
+	all := append(operatorCommands(), "config explain", "ledger verify", "ledger export", "ledger policies", "ledger migrate", "ledger outbox",
+		"ledger erase", "policy lint", "policy test", "policy diff", "policy explain", "policy schema")
+	for _, c := range clientCommands() {
+		all = append(all, c.name)
+	}
+	for _, command := range all {
+		begins := "Usage: jitaccess " + command
+		if slices.Contains([]string{"serve", "version", "help"}, command) { // these have no options: all commands are listed
+			begins = "Usage: jitaccess COMMAND [options]\n"
+		}
 		for _, option := range []string{"--help", "-h"} {
 			var out, bad bytes.Buffer
 			args := append(strings.Fields(command), option)
-			if code := run(context.Background(), args, func(string) string { return "" }, &out, &bad); code != exitOK || bad.Len() > 0 || out.Len() == 0 {
+			if code := run(context.Background(), args, func(string) string { return "" }, &out, &bad); code != exitOK || bad.Len() > 0 || !strings.HasPrefix(out.String(), begins) {
 				t.Errorf("%s %s: %d, %q, %q", command, option, code, out.String(), bad.String())
 			}
 		}

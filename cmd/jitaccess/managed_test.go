@@ -240,7 +240,7 @@ func TestSealKeyIsReplaced(t *testing.T) {
 	}
 	lost := "broken   applications: no key of SEAL_KEY opens the key " + id[1] + " of deployer"
 	for _, step := range []struct{ sealKey, doctor string }{
-		{older, "ok       applications: all 1 keys"},
+		{older, "ok       applications: every key of applications that are managed at /apps can be opened: 1"},
 		{newer, lost},
 		{"", "broken   applications: applications that are managed at /apps cannot ask: SEAL_KEY is not set"},
 		{newer + "," + older, "warning  applications: keys are sealed with an older one"},
@@ -252,7 +252,7 @@ func TestSealKeyIsReplaced(t *testing.T) {
 	anew := w.log.waits("keys of applications were sealed anew")
 	w.restart(map[string]string{"SEAL_KEY": newer + "," + older})
 	<-anew
-	if got := examined(newer); !strings.Contains(got, "ok       applications: all 1 keys") || asks() != 404 {
+	if got := examined(newer); !strings.Contains(got, "ok       applications: every key of applications that are managed at /apps can be opened: 1") || asks() != 404 {
 		t.Errorf("with the newer key alone it asks with %d, and\n%s", asks(), got)
 	}
 	w.restart(map[string]string{"SEAL_KEY": newer})

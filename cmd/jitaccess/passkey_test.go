@@ -111,7 +111,7 @@ func TestPasskeyStory(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	env := func(name string) string { return map[string]string{"DATABASE_URL": "sqlite:" + found[0]}[name] }
-	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "2 deeds, 1 approvals signed with a passkey; fine") {
+	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "2 deeds, 1 approval signed with a passkey; fine") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 	_, export, _ := ledgerRun(env, "", "export")
@@ -123,7 +123,7 @@ func TestPasskeyStory(t *testing.T) {
 		t.Errorf("the program of docs/signatures.md says %s", out)
 	}
 	verifiedByOpenSSL(t, export)
-	if code, out, errs := ledgerRun(env, "", "verify", "--export", file); code != exitOK || !strings.Contains(out, "1 approvals signed with a passkey; self-attested") {
+	if code, out, errs := ledgerRun(env, "", "verify", "--export", file); code != exitOK || !strings.Contains(out, "1 approval signed with a passkey; self-attested") {
 		t.Errorf("%d, %s%s", code, out, errs)
 	}
 }

@@ -26,8 +26,9 @@ import (
 	"jitaccess/internal/words"
 )
 
-const policyUsage = `Usage:
-  jitaccess policy lint [--env FILE] [--without-ledger] [--directory] [FILE]
+const policyUsage = "Usage: jitaccess policy COMMAND [options]\n" + policyCommands
+
+const policyCommands = `  jitaccess policy lint [--env FILE] [--without-ledger] [--directory] [FILE]
                                                                  every fault of a policy file at once, and what its author may not mean
   jitaccess policy test [--env FILE] FILE...                     hold policies against cases
   jitaccess policy diff [--env FILE] [--eligible FILE] OLD NEW   what a new policy changes for those whom "jitaccess eligible" lists
@@ -56,8 +57,7 @@ func runPolicy(ctx context.Context, args []string, env func(string) string, stdo
 	flags.StringVar(&p.envFile, "env", "", "a file of NAME=VALUE lines, the settings of a deployment")
 	var act func(files []string) (int, error)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), policyUsage, "Options of ", flags.Name(), ":\n")
-		flags.PrintDefaults()
+		printUsage(flags, "[FILE]...", strings.TrimSuffix(policyCommands, "\n"))
 	}
 	switch args[0] {
 	case "lint":
@@ -341,7 +341,7 @@ func (p *policyCommand) test(files []string) (int, error) {
 		}
 	}
 	if code == exitOK {
-		fmt.Fprintf(p.stdout, "%d cases are as expected\n", count)
+		fmt.Fprintf(p.stdout, "%s as expected\n", access.Counted(count, "case is", "cases are"))
 	}
 	return code, nil
 }

@@ -77,7 +77,7 @@ func TestPolicyTestComparesCases(t *testing.T) {
 		code  int
 		want  string
 	}{
-		{one("rule: rest, approvals: 2"), exitOK, "1 cases are as expected\n"},
+		{one("rule: rest, approvals: 2"), exitOK, "1 case is as expected\n"},
 		{one("rule: rest, approvals: 1"), exitFailure, "cases.yaml:3:141: one: approvals\n  - expected: 1\n  + is:       2\n"},
 		{one("role: rest"), exitUsage, ""},
 		{strings.Replace(one("rule: rest"), "policy.yaml", "none.yaml", 1), exitUsage, ""},
@@ -240,7 +240,7 @@ func TestPolicyGuideCommands(t *testing.T) {
 		"cases.yaml": "policy: policy.yaml\ncases:\n  - {name: production, who: ana@example.com, what: {resource: projects/shop-prod, role: roles/run.admin, marker: mpa}," +
 			" expect: {rule: production, approvals: 1, max_duration: 1h}}\n",
 		"eligible.json": `{"person":"ana@example.com","project":"shop-prod","entitlements":[{"id":"shop-prod:roles/run.admin","activationType":"MPA","through":[]}]}` + "\n"}
-	prints := map[string]string{"lint": "policy.yaml: no fault; rules 2, warnings 0\n", "test": "1 cases are as expected\n", "explain": "“production” decides.", "schema": `"$schema"`,
+	prints := map[string]string{"lint": "policy.yaml: no fault; rules 2, warnings 0\n", "test": "1 case is as expected\n", "explain": "“production” decides.", "schema": `"$schema"`,
 		"diff": "tighter: ana@example.com, roles/run.admin on projects/shop-prod: max_duration: 1h → 30m\n"}
 	ran := map[string]bool{}
 	for _, found := range guideCommand.FindAllStringSubmatch(guide, -1) {

@@ -248,7 +248,8 @@ func (r reconciled) table(w io.Writer) error {
 	for _, text := range r.Unread {
 		fmt.Fprintf(w, "could not be read: %s\n", access.Visible(text))
 	}
-	_, err := fmt.Fprintf(w, "%d resources; %d differences; %d could not be read\n", r.Projects, len(r.Differences), len(r.Unread))
+	_, err := fmt.Fprintf(w, "%s; %s; %d could not be read\n", access.Counted(r.Projects, "resource", "resources"),
+		access.Counted(len(r.Differences), "difference", "differences"), len(r.Unread))
 	return err
 }
 

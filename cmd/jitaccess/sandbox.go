@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/config"
 	"jitaccess/internal/policy"
 	"jitaccess/internal/sandbox"
@@ -25,8 +25,7 @@ import (
 // runSandbox runs the service as in production, against a Google Cloud in this
 // process. Only the environment that it is given says that it is one.
 func runSandbox(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := newFlags("sandbox", stderr)
 	address := flags.String("address", "", "where to listen; localhost:8080, or localhost:8000 with --pomerium; loopback only")
 	pomerium := flags.Bool("pomerium", false, "run it behind a Pomerium, with the settings of Pomerium's JIT example and no Google Cloud")
 	google := flags.String("google", "", "run the Google Cloud alone, on this loopback address")
@@ -71,8 +70,8 @@ func readable(policyFile string) error {
 	}
 	if _, faults := policy.ReadFile(text); len(faults) > 0 {
 		first := faults[0]
-		return fmt.Errorf("%s has %d faults, of which the first is %d:%d: %s; to see them all: jitaccess policy lint %[1]s",
-			policyFile, len(faults), first.Line, first.Column, first.Text)
+		return fmt.Errorf("%s has %s, of which the first is %d:%d: %s; to see them all: jitaccess policy lint %[1]s",
+			policyFile, access.Counted(len(faults), "fault", "faults"), first.Line, first.Column, first.Text)
 	}
 	return nil
 }

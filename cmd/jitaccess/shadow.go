@@ -244,8 +244,9 @@ func printShadow(w io.Writer, r shadow.Report, people int, asJSON bool) error {
 			fmt.Fprintf(w, "%s\n  %s\n\n", part.title, strings.Join(access.Each(part.lines, access.Visible), "\n  "))
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d people, %d of their projects, %d roles compared: %d differences. Nothing was written.\n",
-		people, r.Compared, r.Roles, len(r.Differences))
+	_, err := fmt.Fprintf(w, "%s, %d of their projects, %s compared: %s. Nothing was written.\n",
+		access.Counted(people, "person", "people"), r.Compared, access.Counted(r.Roles, "role", "roles"),
+		access.Counted(len(r.Differences), "difference", "differences"))
 	return err
 }
 

@@ -286,7 +286,7 @@ func (s *sweeper) reconciled(ctx context.Context) (current, asRecorded error) {
 		current = errors.New(what + "not looked at everything: run jitaccess reconcile")
 	}
 	if last.Differences > 0 {
-		asRecorded = fmt.Errorf("%sfound %d differences: run jitaccess reconcile", what, last.Differences)
+		asRecorded = fmt.Errorf("%sfound %s: run jitaccess reconcile", what, access.Counted(last.Differences, "difference", "differences"))
 	}
 	return current, asRecorded
 }

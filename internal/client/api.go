@@ -218,6 +218,12 @@ func (s *Service) End(ctx context.Context, id, resource, whose string) (said Act
 	return said, as, err
 }
 
+// Withdraw takes back a request that nobody has decided.
+func (s *Service) Withdraw(ctx context.Context, id string) (said Request, as Answer, err error) {
+	as, err = s.call(ctx, request{method: http.MethodPost, path: ofRequest(id, "/withdraw")}, &said)
+	return said, as, err
+}
+
 // Extend asks for more time; what is empty of reason and peers is as it was before.
 func (s *Service) Extend(ctx context.Context, id string, a Ask) (said Activation, as Answer, err error) {
 	as, err = s.call(ctx, request{method: http.MethodPost, path: ofRequest(id, "/extend"),

@@ -77,7 +77,7 @@ func (r *reader) checkRequests(c *Requests, customer, remembered bool) {
 		blamed = most
 	}
 	r.faultIf(c.MinReviewers > c.MaxReviewers && !least.bad && !most.bad, blamed.name,
-		fmt.Sprintf("at least %d reviewers and at most %d cannot both hold", c.MinReviewers, c.MaxReviewers))
+		fmt.Sprintf("at least %s and at most %d cannot both hold", access.Counted(c.MinReviewers, "reviewer", "reviewers"), c.MaxReviewers))
 	if c.Timeout > access.LinkLife && !remembered {
 		r.warn("ACTIVATION_REQUEST_TIMEOUT is %d minutes and counts as %d, because a signature can be verified for %d hours",
 			c.Timeout/time.Minute, access.LinkLife/time.Minute, access.LinkLife/time.Hour)

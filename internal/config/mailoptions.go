@@ -75,7 +75,8 @@ const optionPrefix = "mail.smtp."
 func (r *reader) mailOptions(c *Mail) {
 	options, strange := splitOptions(c.Options.text.Reveal())
 	if strange > 0 {
-		r.warn("SMTP_OPTIONS: %d entries are not of the form KEY=VALUE and have no effect", strange)
+		r.warn("SMTP_OPTIONS: %s no effect", access.Counted(strange, "entry is not of the form KEY=VALUE and has",
+			"entries are not of the form KEY=VALUE and have"))
 	}
 	var wrong []string
 	for _, o := range options {

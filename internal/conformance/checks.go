@@ -389,7 +389,7 @@ func (r *run) etagChanges(ctx context.Context) outcome {
 	case p.Etag != answered.Etag:
 		return differs("the answer has another etag than what is then read")
 	case len(answered.Bindings) != len(p.Bindings):
-		return differs("the answer has %d bindings, what is then read %d", len(answered.Bindings), len(p.Bindings))
+		return differs("the answer has %s, what is then read %d", access.Counted(len(answered.Bindings), "binding", "bindings"), len(p.Bindings))
 	}
 	return passes("another etag, as in the answer")
 }

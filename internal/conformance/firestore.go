@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"jitaccess/internal/access"
 )
 
 // marks is the only collection in which runs write. What is in it is of a run.
@@ -104,7 +106,8 @@ func (r *run) commit(ctx context.Context, check string, writes ...object) (c com
 	a = r.firestore(ctx, check, r.c.Database, "/documents:commit", object{"writes": writes})
 	if a.ok() {
 		if err := json.Unmarshal(a.body, &c); err != nil || len(c.WriteResults) != len(writes) {
-			return c, answer{err: cmp.Or(err, fmt.Errorf("%d results of %d writes", len(c.WriteResults), len(writes)))}
+			return c, answer{err: cmp.Or(err, fmt.Errorf("%s of %s", access.Counted(len(c.WriteResults), "result", "results"),
+				access.Counted(len(writes), "write", "writes")))}
 		}
 	}
 	return c, a

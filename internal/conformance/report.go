@@ -65,7 +65,8 @@ func (r Report) Text(w io.Writer) error {
 	for _, c := range slices.DeleteFunc(slices.Clone(r.Checks), func(c Checked) bool { return c.Result != Differs }) {
 		fmt.Fprintf(w, "\n%s differs\n  assumed:  %s\n  source:   %s\n  observed: %s\n", c.ID, c.Assumption, c.Source, c.Observed)
 	}
-	fmt.Fprintf(w, "\n%d pass, %d differ, %d could not be tried\n", r.Count(Passes), r.Count(Differs), r.Count(Untried))
+	fmt.Fprintf(w, "\n%s, %s, %d could not be tried\n", access.Counted(r.Count(Passes), "passes", "pass"),
+		access.Counted(r.Count(Differs), "differs", "differ"), r.Count(Untried))
 	if len(r.Left) == 0 {
 		_, err := fmt.Fprintln(w, "Nothing was left behind.")
 		return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/jose"
 	"jitaccess/internal/lazyregexp"
 )
@@ -146,7 +147,7 @@ func (r *run) groupMembers(ctx context.Context) outcome {
 			return differs("somebody of the group's own domain has no status")
 		}
 	}
-	return passes("%d people, %d groups", counts["USER"], counts["GROUP"])
+	return passes("%s, %s", access.Counted(counts["USER"], "person", "people"), access.Counted(counts["GROUP"], "group", "groups"))
 }
 
 func domain(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }

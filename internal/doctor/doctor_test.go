@@ -187,7 +187,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 			for _, id := range []string{"shop-frontend-dev", "shop-orders-dev", "shop-payments-dev"} {
 				project(o, id).Deleted = true
 			}
-		}}, []string{"broken   eligibility: none of the 9 projects tried lies in folders/198467720153…RESOURCE_SCOPE"}},
+		}}, []string{"broken   eligibility: none of the projects tried (9) lies in folders/198467720153…RESOURCE_SCOPE"}},
 		{"a binding that nobody can read", world{organization: func(o *google.Organization) {
 			p := project(o, "shop-build")
 			p.Policy.Bindings = append(p.Policy.Bindings, google.Binding{Role: "roles/pubsub.editor", Members: []string{"user:bob@example.com"},

@@ -58,12 +58,13 @@ func (d *doctor) passkeys(ctx context.Context) {
 	}
 	for _, host := range slices.Sorted(maps.Keys(elsewhere)) {
 		holders := elsewhere[host]
-		d.warn(check, fmt.Sprintf("%d passkeys were made for %s, and PUBLIC_URL is at %s: they sign nothing any more; of %s", len(holders), host,
-			p.Party, some(holders)), "set PUBLIC_URL back to https://"+host+", or have each of them add another one at "+page+
+		d.warn(check, fmt.Sprintf("passkeys that were made for %s sign nothing any more, since PUBLIC_URL is at %s: %d, of %s", host, p.Party,
+			len(holders), some(holders)), "set PUBLIC_URL back to https://"+host+", or have each of them add another one at "+page+
 			" and an administrator approve it; the old ones can be removed there")
 	}
 	if here := len(p.Keys) - sum(elsewhere); here > 0 {
-		d.ok(check, "%d were made for %s, of which %d wait for an administrator at %s", here, p.Party, waiting, page)
+		d.ok(check, "%s made for %s, of which %s for an administrator at %s", access.Counted(here, "was", "were"), p.Party,
+			access.Counted(waiting, "waits", "wait"), page)
 	}
 	for _, s := range p.Signers {
 		uncounted := ""
@@ -72,12 +73,13 @@ func (d *doctor) passkeys(ctx context.Context) {
 		}
 		switch {
 		case len(s.Keyless) > 0:
-			d.warn(check, fmt.Sprintf("%s has approvals signed, and %d of %d people who may give them have no passkey that counts: %s%s", s.Of,
-				len(s.Keyless), len(s.People), some(s.Keyless), uncounted), "have them add one at "+page+", and an administrator approve it")
+			d.warn(check, fmt.Sprintf("%s has approvals signed, and not everybody who may give them has a passkey that counts; without one "+
+				"(%d of %d): %s%s", s.Of, len(s.Keyless), len(s.People), some(s.Keyless), uncounted),
+				"have them add one at "+page+", and an administrator approve it")
 		case len(s.People) == 0:
 			d.unseen(check, s.Of+" has approvals signed; who could is not known here"+uncounted, "")
 		default:
-			d.ok(check, "all %d people who may give the signed approvals of %s have one%s", len(s.People), s.Of, uncounted)
+			d.ok(check, "everybody who may give the signed approvals of %s has one (%d)%s", s.Of, len(s.People), uncounted)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"jitaccess/internal/access"
 )
 
 func (d *doctor) groups(ctx context.Context) {
@@ -69,7 +71,7 @@ func (d *doctor) joinable(ctx context.Context) {
 		d.warn("joining", group+", which is eligible, can be joined by anyone "+where, "let only invited people join it")
 	}
 	if closed > 0 {
-		d.ok("joining", "%d eligible groups cannot be joined without an invitation", closed)
+		d.ok("joining", "%s cannot be joined without an invitation", access.Counted(closed, "eligible group", "eligible groups"))
 	}
 }
 
@@ -93,11 +95,12 @@ func (d *doctor) outsiders(ctx context.Context) {
 			clean++
 			continue
 		}
-		d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %d members of other domains: %s",
-			group, len(strangers), strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
+		d.warn("outsiders", fmt.Sprintf("%s, which is eligible, has %s: %s",
+			group, access.Counted(len(strangers), "member of another domain", "members of other domains"),
+			strings.Join(strangers[:min(len(strangers), maxNamed)], ", ")),
 			"take them out, unless those domains are yours")
 	}
 	if clean > 0 {
-		d.ok("outsiders", "%d eligible groups have no members of other domains", clean)
+		d.ok("outsiders", "%s no members of other domains", access.Counted(clean, "eligible group has", "eligible groups have"))
 	}
 }

@@ -34,7 +34,7 @@ func (d *doctor) projects(ctx context.Context) {
 	case len(found) == 0:
 		d.warn("projects", fmt.Sprintf("no project that the service account may see matches %q, so there is none to choose from", query), browser)
 	default:
-		d.ok("projects", "%d projects match %q", len(found), query)
+		d.ok("projects", "%s %q", access.Counted(len(found), "project matches", "projects match"), query)
 	}
 	if d.sample != nil {
 		return
@@ -75,7 +75,7 @@ func (d *doctor) permissions(ctx context.Context) {
 		d.broken("grants", "the service account lacks "+missing+" on "+several(lacking[missing]), d.grant(d.Scope, projectIAMAdmin))
 	}
 	if good > 0 {
-		d.ok("grants", "may read and write the policies of %d of the %d projects tried", good, len(d.sample))
+		d.ok("grants", "may read and write the policies of %d of %s tried", good, access.Counted(len(d.sample), "project", "projects"))
 	}
 }
 
@@ -113,7 +113,8 @@ func (d *doctor) named(ctx context.Context) {
 		}
 	}
 	if good > 0 {
-		d.ok(check, "may read and write the policies of %d folders or organizations that rules give out", good)
+		d.ok(check, "may read and write the policies of %s that rules give out",
+			access.Counted(good, "folder or organization", "folders or organizations"))
 	}
 }
 
@@ -133,7 +134,7 @@ func several(resources []access.Resource) string {
 	if len(resources) == 1 {
 		return string(resources[0])
 	}
-	return fmt.Sprintf("%s and %d other projects", resources[0], len(resources)-1)
+	return fmt.Sprintf("%s and %s", resources[0], access.Counted(len(resources)-1, "other project", "other projects"))
 }
 
 // analysis asks Policy Analyzer, where it is the catalog, who may see the scope.
@@ -194,7 +195,7 @@ func (d *doctor) policies(ctx context.Context) {
 		d.failed("policies", "the policy of "+several(unreadable)+" cannot be read", failure, resourceManager, d.grant(d.Scope, projectIAMAdmin))
 	}
 	if len(d.read) > 0 && !crowded {
-		d.ok("policies", "%d policies were read, none is near a limit", len(d.read))
+		d.ok("policies", "%s read, none is near a limit", access.Counted(len(d.read), "policy was", "policies were"))
 	}
 }
 
@@ -269,13 +270,14 @@ func (d *doctor) inventory(ctx context.Context) {
 	}
 	switch {
 	case inside == 0:
-		d.broken("eligibility", fmt.Sprintf("none of the %d projects tried lies in %s, as far as Cloud Asset Inventory knows",
+		d.broken("eligibility", fmt.Sprintf("none of the projects tried (%d) lies in %s, as far as Cloud Asset Inventory knows",
 			len(d.read), d.Scope), "set RESOURCE_SCOPE to what they lie in")
 	case len(people) == 0:
-		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %d projects tried", inside),
+		d.warn("eligibility", fmt.Sprintf("nobody is eligible for anything in the %s tried", access.Counted(inside, "project", "projects")),
 			"bind somebody under the condition has({}.jitAccessConstraint)")
 	default:
-		d.ok("eligibility", "%d people are eligible in the %d projects tried", len(people), inside)
+		d.ok("eligibility", "%s eligible in the %s tried", access.Counted(len(people), "person is", "people are"),
+			access.Counted(inside, "project", "projects"))
 	}
 }
 
@@ -319,6 +321,7 @@ func (d *doctor) ancestors(ctx context.Context) {
 			d.remedy(err, resourceManager, d.grant(node, "roles/iam.securityReviewer")))
 	}
 	if good > 0 {
-		d.ok("ancestors", "the live policies of %d folders or organizations through which people are eligible can be read", good)
+		d.ok("ancestors", "the live policies of %s through which people are eligible can be read",
+			access.Counted(good, "folder or organization", "folders or organizations"))
 	}
 }

@@ -186,13 +186,14 @@ func (d *doctor) weekly(m Memory) {
 	case last.Began.IsZero():
 		d.ok(check, "the first is under way since %s", began)
 	case last.Differences > 0:
-		d.warn(check, fmt.Sprintf("the last ended %s and found %d differences", ended, last.Differences), remedy)
+		d.warn(check, fmt.Sprintf("the last ended %s and found %s", ended, access.Counted(last.Differences, "difference", "differences")), remedy)
 	case last.Whole():
-		d.ok(check, "the last ended %s, looked at %d resources and found all as it is remembered", ended, last.Looked)
+		d.ok(check, "the last ended %s, looked at %s and found all as it is remembered", ended,
+			access.Counted(last.Looked, "resource", "resources"))
 	}
 	if !last.Whole() {
-		d.warn(check, fmt.Sprintf("the last, which ended %s, has not looked at everything: %d resources were looked at, and %d could not be read",
-			ended, last.Looked, last.Unread), remedy)
+		d.warn(check, fmt.Sprintf("the last, which ended %s, has not looked at everything: %s looked at, and %d could not be read",
+			ended, access.Counted(last.Looked, "resource was", "resources were"), last.Unread), remedy)
 	}
 	if !slices.ContainsFunc(d.Settings.Requests.Admins, func(who string) bool {
 		return strings.HasPrefix(who, "user:") || strings.HasPrefix(who, access.GroupPrefix)

@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"slices"
+
+	"jitaccess/internal/access"
 )
 
 // SealedKey is a key of an application that is managed by page: Lost where no key of SEAL_KEY
@@ -27,8 +29,8 @@ func (d *doctor) sealed(m Memory) {
 	case m.SealErr != nil:
 		d.broken(check, "SEAL_KEY cannot be read: "+why(m.SealErr), "correct SEAL_KEY")
 	case len(m.Keys) > 0 && d.Settings.Apps.SealKey.IsZero():
-		d.broken(check, fmt.Sprintf("applications that are managed at /apps cannot ask: SEAL_KEY is not set, which opens their %d keys",
-			len(m.Keys)),
+		d.broken(check, fmt.Sprintf("applications that are managed at /apps cannot ask: SEAL_KEY is not set, which opens their %s",
+			access.Counted(len(m.Keys), "key", "keys")),
 			"set SEAL_KEY to what it was")
 		return
 	case older:
@@ -42,6 +44,6 @@ func (d *doctor) sealed(m Memory) {
 		}
 	}
 	if lost := slices.ContainsFunc(m.Keys, func(k SealedKey) bool { return k.Lost }); len(m.Keys) > 0 && !lost {
-		d.ok(check, "all %d keys of applications that are managed at /apps can be opened", len(m.Keys))
+		d.ok(check, "every key of applications that are managed at /apps can be opened: %d", len(m.Keys))
 	}
 }

@@ -23,15 +23,15 @@ func TestKeysOfApplications(t *testing.T) {
 	}{
 		"none":         {sealKey, doctor.Memory{}, nil},
 		"none, unset":  {"", doctor.Memory{}, nil},
-		"all are good": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good}}, []string{"ok       applications: all 1 keys"}},
+		"all are good": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good}}, []string{"ok       applications: every key of applications that are managed at /apps can be opened: 1"}},
 		"an older one": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good, older}},
-			[]string{"warning  applications: keys are sealed with an older one", "ok       applications: all 2 keys"}},
+			[]string{"warning  applications: keys are sealed with an older one", "ok       applications: every key of applications that are managed at /apps can be opened: 2"}},
 		"a lost one": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good, lost}},
 			[]string{"broken   applications: no key of SEAL_KEY opens the key k3 of shop"}},
 		"unset": {"", doctor.Memory{Keys: []doctor.SealedKey{good, lost}}, []string{"broken   applications: applications that are managed"}},
 		"a damaged one": {sealKey, doctor.Memory{Keys: []doctor.SealedKey{good}, Damaged: access.Damages{{Of: "shop",
 			Err: &access.Error{Code: access.CodeDeedsDamaged, Err: errors.New("deed 2 of shop does not follow")}}}},
-			[]string{"broken   applications: what is kept of shop,", "ok       applications: all 1 keys"}},
+			[]string{"broken   applications: what is kept of shop,", "ok       applications: every key of applications that are managed at /apps can be opened: 1"}},
 		"unreadable": {sealKey, doctor.Memory{SealErr: errors.New("refused")}, []string{"broken   applications: SEAL_KEY cannot be read: refused"}},
 	} {
 		got := world{settings: map[string]string{"SEAL_KEY": test.sealKey}, change: func(c *doctor.Config) {

@@ -215,7 +215,7 @@ func partly(all []access.Outcome) string {
 	if refused == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", but for %d of %d roles", refused, len(all))
+	return fmt.Sprintf(", but for %d of %s", refused, access.Counted(len(all), "role", "roles"))
 }
 
 // errorName is the error label. JIT Access 1.x put the name of a Java class there;

@@ -178,7 +178,8 @@ func (f *folded) completes(r access.Request, e access.Event) error {
 		needed += n.Count
 	}
 	if e.Action == access.RequestApproved && len(f.approvers) < max(needed, 1) {
-		return f.refuse(access.Conflict, access.CodeConflict, fmt.Sprintf("it takes %d people, and has %d", needed, len(f.approvers)))
+		return f.refuse(access.Conflict, access.CodeConflict, fmt.Sprintf("it takes %s, and has %d",
+			access.Counted(needed, "person", "people"), len(f.approvers)))
 	}
 	was := func(p access.Principal, need access.Requirement) bool {
 		d := r.DecisionOf(p)

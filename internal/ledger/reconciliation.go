@@ -127,7 +127,7 @@ func (s *Store) Reconciliation(ctx context.Context) (access.Reconciliation, erro
 			Found: access.Each(f.Found, differenceFrom), Unread: f.Unread, Last: access.Round(f.Last), Told: f.Told}, nil
 	}
 	if err == nil && len(notes) > 0 {
-		err = damaged(kindReconciliation, fmt.Errorf("the newest %d notes of the weekly reconciliation are not ours, or of a time that "+
+		err = damaged(kindReconciliation, fmt.Errorf("the newest notes of the weekly reconciliation (%d) are not ours, or of a time that "+
 			"has not come: somebody writes the database, a clock was wrong, or SIGNING_KEY was changed; run jitaccess reconcile, and where "+
 			"this stays delete them there", len(notes)))
 	}

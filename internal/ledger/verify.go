@@ -88,8 +88,9 @@ func Verify(ctx context.Context, home Home, signer Signer, heads ...access.Head)
 	}
 	for i, want := range heads {
 		if got := again[i].sum(); got.Digest != want.Digest || got.Events != want.Events || got.Requests != want.Requests {
-			report.Findings = append(report.Findings, Finding{What: fmt.Sprintf("as of %s there were %d requests and %d events, and now %d and %d, "+
-				"or others: something was taken away, replaced or put in", want.At, want.Requests, want.Events, got.Requests, got.Events)})
+			report.Findings = append(report.Findings, Finding{What: fmt.Sprintf("as of %s there were %s and %s, and now %d and %d, "+
+				"or others: something was taken away, replaced or put in", want.At, access.Counted(want.Requests, "request", "requests"),
+				access.Counted(want.Events, "event", "events"), got.Requests, got.Events)})
 		}
 	}
 	return report, err

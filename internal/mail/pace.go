@@ -53,7 +53,8 @@ func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pau
 		}
 	}
 	if most := p.perMinute - p.perMinute/3; most < p.perMinute && mine >= most {
-		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent for one person, of %d for all", most, p.perMinute))
+		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %s sent for one person, of %d for all",
+			access.Counted(most, "mail a minute is", "mails a minute are"), p.perMinute))
 	}
 	if ahead := len(p.turns) - p.perMinute; ahead >= 0 {
 		first := p.turns[ahead].at.Add(time.Minute)
@@ -61,8 +62,8 @@ func (p *pace) reserve(ctx context.Context, by access.Principal) (next turn, pau
 	}
 	// Deadlines go by the real clock.
 	if deadline, ok := ctx.Deadline(); ok && pause > 0 && time.Until(deadline) <= pause {
-		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %d mails a minute are sent, and this one would have to wait for %s",
-			p.perMinute, pause.Round(time.Second)))
+		return next, 0, fault(ctx, atTurn, fmt.Errorf("at most %s sent, and this one would have to wait for %s",
+			access.Counted(p.perMinute, "mail a minute is", "mails a minute are"), pause.Round(time.Second)))
 	}
 	p.turns = append(p.turns, next)
 	return next, pause, nil

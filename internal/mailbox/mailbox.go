@@ -24,6 +24,7 @@ import (
 	"github.com/emersion/go-message"
 	"github.com/emersion/go-message/textproto"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/outbound"
 )
 
@@ -402,7 +403,7 @@ func (m *Mailbox) Probe(ctx context.Context, passed func(name, text string)) err
 	if err != nil {
 		return s.fault(ctx, atFolder, err)
 	}
-	passed("folder", fmt.Sprintf("%q has %d mails", m.c.Folder, folder.NumMessages))
+	passed("folder", fmt.Sprintf("%q has %s", m.c.Folder, access.Counted(int(folder.NumMessages), "mail", "mails")))
 	may, flag := "marked as read", imap.FlagSeen
 	if !m.c.Keep {
 		may, flag = "deleted", imap.FlagDeleted

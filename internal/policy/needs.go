@@ -191,8 +191,8 @@ func (p partial) faults(d Deployment, loosen loosened) document.Faults {
 				Length(most), Length(s.MaxDuration))
 		}
 		if count > s.MaxReviewers {
-			tell("approvals", "%d approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask %d people",
-				count, s.MaxReviewers)
+			tell("approvals", "%d approvals cannot be had, since ACTIVATION_REQUEST_MAX_REVIEWERS lets a request ask %s",
+				count, access.Counted(s.MaxReviewers, "person", "people"))
 		}
 	}
 	return faults

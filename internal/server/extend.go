@@ -64,7 +64,7 @@ func (s *server) extension(r *http.Request, id string, a broker.Ask) broker.Ask 
 	return a
 }
 
-// apiExtend asks for more time: of those who were asked before, unless the body says
+// apiExtend asks for more time: of askedAgain, unless the body says
 // whom, and for the same reason, unless it has another. With the number of a form it can
 // be sent twice.
 func (s *server) apiExtend(r *http.Request, id string) (any, error) {
@@ -80,10 +80,8 @@ func (s *server) apiExtend(r *http.Request, id string) (any, error) {
 			return nil, aboutRequest{id, err}
 		}
 		a.Kind, a.Justification = c.Kind, cmp.Or(a.Justification, c.Extends.Justification)
-		for _, p := range c.Extends.Reviewers {
-			if len(body.Peers) == 0 && slices.Contains(c.Reviewers, p) {
-				a.Reviewers = append(a.Reviewers, string(p))
-			}
+		if len(body.Peers) == 0 {
+			a.Reviewers = access.Texts(askedAgain(c))
 		}
 	}
 	asked, err := s.Broker.Ask(r.Context(), callerOf(r), s.extension(r, id, a))
@@ -91,6 +89,18 @@ func (s *server) apiExtend(r *http.Request, id string) (any, error) {
 		return nil, aboutRequest{cmp.Or(asked.Request.ID, id), err}
 	}
 	return s.answerAsked(r, asked), nil
+}
+
+// askedAgain are who is asked to go on with a grant where nobody says whom: those who were asked before and still may be.
+// Where there are none, as of a grant that was found and that nobody had asked for, it is everybody.
+func askedAgain(c broker.Choice) []access.Principal {
+	again := slices.DeleteFunc(slices.Clone(c.Extends.Reviewers), func(p access.Principal) bool {
+		return !c.Typed && !slices.Contains(c.Reviewers, p)
+	})
+	if len(again) == 0 {
+		return c.Reviewers
+	}
+	return again
 }
 
 // glassView is the form with which somebody has access at once that others would have to

@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker"
+	"jitaccess/internal/server"
 	"jitaccess/internal/server/storybook"
 )
 
@@ -75,6 +78,65 @@ func TestMoreTimeIsAskedForByTheInterface(t *testing.T) {
 	if code, text := asAPI(h, ben, "POST", "/api/activation-request?activation="+answer.Entitlements[0].ActivationID, "{}"); code != 200 || len(w.Activations) != 2 ||
 		!w.Activations[1].Window.Start.Equal(w.Activations[0].Window.End) {
 		t.Errorf("%d %s, %v", code, text, w.Activations)
+	}
+}
+
+// Where nobody says whom to ask, and nobody who was asked before can approve, everybody who can is asked: of a grant that was
+// found, nobody had been.
+func TestWhoIsAskedForMoreTime(t *testing.T) {
+	for what, c := range map[string]struct {
+		// then comes before more time is asked for; body is how.
+		then func(*world)
+		// found is that nobody here had made the grant; typed is that a rule has the addresses of approvers typed.
+		found, typed bool
+		body         string
+		asked        []string
+		code         int
+		text         string
+	}{
+		"who was asked before":                   {body: `{"minutes":15}`, asked: []string{"ben"}},
+		"who was may no longer":                  {then: func(w *world) { w.Holdings[ben] = nil }, body: `{"minutes":15}`, asked: []string{"carl"}},
+		"nobody was":                             {found: true, body: `{"minutes":15,"justification":"case 10"}`, asked: []string{"ben", "carl"}},
+		"nobody was, and somebody is named":      {found: true, body: `{"minutes":15,"justification":"case 10","peers":["carl.mendes@example.com"]}`, asked: []string{"carl"}},
+		"nobody was, for the reason that it has": {found: true, body: `{"minutes":15}`, asked: []string{"ben", "carl"}},
+		"who was and is in no list":              {typed: true, body: `{"minutes":15}`, asked: []string{"ben"}},
+		"nobody was, and nobody is in a list":    {typed: true, found: true, body: `{"minutes":15}`, code: 400, text: `Choose at least 1`},
+	} {
+		w, h := withLedger(t, func(config *server.Config) {
+			if c.typed {
+				config.Broker.(*world).Ruled("version: 1\nrules: [{name: typed, terms: {approvals: [{count: 1, from: [\"domain:example.com\"]}]}}]")
+			}
+		})
+		id := "mpa-0000000000000009"
+		if c.found {
+			w.Listed = []access.ResourceInfo{{Resource: orders}}
+			w.Activations = []access.Activation{{RequestID: id, Principal: ana, Entitlement: security, Justification: "case 9",
+				Window: access.Window{Start: w.Clock.Add(-time.Minute), End: w.Clock.Add(time.Hour)}}}
+			if done, err := w.World.World.Broker().Survey(t.Context(), broker.SurveyCount); err != nil || done.TakenIn != 1 {
+				t.Fatalf("%s: %+v, %v", what, done, err)
+			}
+		} else {
+			id = approvedRequest(t, h, "case 1", "{}")
+		}
+		if c.then != nil {
+			c.then(w)
+		}
+		code, text := asAPI(h, ana, "POST", "/api/requests/"+id+"/extend", c.body)
+		if code != max(c.code, 200) || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %d %s", what, code, text)
+		}
+		var answer struct{ Reviewers []struct{ Email string } }
+		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+			t.Fatal(err)
+		}
+		var asked []string
+		for _, r := range answer.Reviewers {
+			name, _, _ := strings.Cut(r.Email, ".")
+			asked = append(asked, name)
+		}
+		if !slices.Equal(asked, c.asked) {
+			t.Errorf("%s: %q are asked: %s", what, asked, text)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *server) logRefusal(r *http.Request, e *access.Error, status int) {
 
 // logListed says how many projects somebody was shown.
 func (s *server) logListed(r *http.Request, count int) {
-	s.logEvent(r, slog.LevelInfo, events.ListProjects, fmt.Sprintf("found %d projects", count), slog.Int("count", count))
+	s.logEvent(r, slog.LevelInfo, events.ListProjects, "found "+access.Counted(count, "project", "projects"), slog.Int("count", count))
 }
 
 // logEvent writes one line. The route says what was asked for: not the address,

@@ -226,7 +226,7 @@ func (t *Tracer) send(ctx context.Context, batch []*Span) (wrong int, err error)
 	wrong, why := refused(answer, t.c.JSON)
 	wrong = max(0, min(wrong, len(batch)))
 	if wrong > 0 {
-		t.failed(fmt.Errorf("%d spans were refused: %q", wrong, told(why, headers)))
+		t.failed(fmt.Errorf("%s refused: %q", access.Counted(wrong, "span was", "spans were"), told(why, headers)))
 	}
 	return wrong, nil
 }

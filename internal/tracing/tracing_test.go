@@ -663,8 +663,8 @@ func TestWhyTheLastBatchWasNotTaken(t *testing.T) {
 		{"later", t.Context(), says(503, ""), "it answered 503 Service Unavailable"},
 		{"nobody tries", over, says(200, ""), "it answered 503 Service Unavailable"},
 		{"it is taken again", t.Context(), says(200, "{}"), ""},
-		{"one is wrong", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}`), `1 spans were refused: "too old"`},
-		{"one is wrong again", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1"}}`), `1 spans were refused: ""`},
+		{"one is wrong", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}`), `1 span was refused: "too old"`},
+		{"one is wrong again", t.Context(), says(200, `{"partialSuccess":{"rejectedSpans":"1"}}`), `1 span was refused: ""`},
 		{"none is wrong", t.Context(), says(200, "{}"), ""},
 	} {
 		answer = step.answer

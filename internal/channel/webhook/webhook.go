@@ -92,8 +92,8 @@ func targets(kept string, local bool) ([]channel.Target, error) {
 	addresses, keys, _ := strings.Cut(kept, "\n")
 	urls, groups := strings.Split(addresses, ","), strings.Split(keys, ",")
 	if len(groups) != len(urls) {
-		return nil, fmt.Errorf("%d addresses, and keys for %d: there are commas between addresses, and between their groups of keys",
-			len(urls), len(groups))
+		return nil, fmt.Errorf("%s, and keys for %d: there are commas between addresses, and between their groups of keys",
+			access.Counted(len(urls), "address", "addresses"), len(groups))
 	}
 	all := make([]channel.Target, len(urls))
 	for i, text := range urls {

@@ -400,7 +400,7 @@ func TestWhoListens(t *testing.T) {
 	for _, c := range []struct{ addresses, keys, want string }{
 		{one, key(24), "1"}, {one, key(64) + " " + key(32), "2"}, {two, key(32) + ", " + key(32) + " " + key(40), "1 2"},
 		{one, "", "address 1 has no key"}, {two, key(32) + ",", "address 2 has no key"},
-		{two, key(32), "2 addresses, and keys for 1: there are commas between addresses, and between their groups of keys"}, {one, key(32) + "," + key(32), "1 addresses, and keys for 2: there are commas between addresses, and between their groups of keys"},
+		{two, key(32), "2 addresses, and keys for 1: there are commas between addresses, and between their groups of keys"}, {one, key(32) + "," + key(32), "1 address, and keys for 2: there are commas between addresses, and between their groups of keys"},
 		{one, key(23), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
 		{one, key(65), "key 1 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
 		{one, key(32) + " hunter2", "key 2 of address 1 is not whsec_ and base64 of 24 to 64 bytes"},
