@@ -212,12 +212,6 @@ func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doc
 	if l.examine != nil {
 		m.Looks = access.Each(l.examine(ctx), func(look firestore.Look) doctor.Look { return doctor.Look(look) })
 	}
-	if m.Beside {
-		if _, err := os.Stat(l.file + ".key"); err != nil {
-			l.home.Close()
-			return m, nil, nil, fmt.Errorf("the key that lay beside it is gone: %w", err)
-		}
-	}
 	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(ctx, google.here) })
 	if err != nil {
 		l.home.Close()

@@ -181,8 +181,12 @@ func told(err error) string {
 			text += " " + sentence + "."
 		}
 	}
-	if e.Err != nil {
-		text += " (" + e.Err.Error() + ")"
+	cause := e.Err
+	for inner, ours := cause.(*access.Error); ours && inner.Err != nil; inner, ours = cause.(*access.Error) {
+		cause = inner.Err // which is what the log has of an error of ours, behind its code
+	}
+	if cause != nil {
+		text += " (" + cause.Error() + ")"
 	}
 	return text
 }

@@ -278,3 +278,24 @@ func TestAnAdministratorIsNotSentToTheAdministrator(t *testing.T) {
 		}
 	}
 }
+
+// A cause is told once, whoever has passed it on.
+func TestTheCauseIsToldOnce(t *testing.T) {
+	cause := errors.New("no such condition")
+	inner := &access.Error{Kind: access.Unprocessable, Code: access.CodeNotUnderstood, Args: access.Args{"reason": cause.Error()}, Err: cause}
+	for what, err := range map[string]*access.Error{
+		"of somebody else":     {Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: cause},
+		"of an error of ours":  {Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: inner},
+		"of an error in it":    {Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: &access.Error{Code: access.CodeUnreadableBinding, Err: inner}},
+		"of several, joined":   {Kind: access.Unprocessable, Code: access.CodeUnreadableBinding, Err: errors.Join(cause)},
+		"and nothing below it": {Kind: access.Unprocessable, Code: access.CodeUnreadableBinding},
+	} {
+		got, once := told(err), 1
+		if err.Err == nil {
+			once = 0
+		}
+		if strings.Count(got, cause.Error()) != once || strings.Contains(got, string(access.CodeNotUnderstood)) || strings.Contains(got, "()") {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+}

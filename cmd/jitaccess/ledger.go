@@ -93,6 +93,11 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 			Project: cmp.Or(where.Firestore.Project, p.Project), Database: where.Firestore.Database})
 		return remembered{home: documents, migrate: documents.Prepare, examine: documents.Examine, where: documents.String(), paid: true}, nil
 	case where.SQLite != "":
+		if c.SigningKey.IsZero() {
+			if err = makeKeyBeside(where.SQLite); err != nil {
+				return remembered{}, fmt.Errorf("SIGNING_KEY: %w", err)
+			}
+		}
 		database, err = relational.SQLite(where.SQLite)
 	default:
 		database, err = relational.PostgreSQL(where.PostgreSQL.Reveal(), func(ctx context.Context) (string, error) {
@@ -153,19 +158,32 @@ func keptText(ctx context.Context, name string, text config.StoredText, platform
 	return oneLine(name, stored(secretmanager.New(p).Access, text))(ctx)
 }
 
-// keyBeside reads the key that lies beside a database, and makes it with the database.
+// makeKeyBeside makes the key of a database that nothing was written to yet. Any other has its key, or lost it: another
+// would sign on in silence, and nothing that is kept would be ours.
+func makeKeyBeside(database string) error {
+	if info, err := os.Stat(database); err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(database+".key", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		if errors.Is(err, fs.ErrExist) { // a process ended before it made the database
+			err = nil
+		}
+		return err
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	_, err = file.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// keyBeside reads the key that lies beside a database.
 func keyBeside(path string) ([][]byte, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err == nil {
-		key := make([]byte, 32)
-		rand.Read(key)
-		_, err = file.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-		return [][]byte{key}, errors.Join(err, file.Sync(), file.Close())
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s, which signs what is in the database, is not there: put it back; where it is lost, make another "+
+			"(umask 077; openssl rand -base64 32 > %[1]s), and what is open must be asked again", path)
+	}
 	if err != nil {
 		return nil, err
 	}

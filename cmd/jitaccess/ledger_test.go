@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -249,6 +252,56 @@ func TestAKeyBesideTheDatabaseIsForTheServiceAlone(t *testing.T) {
 	}
 	if code, _, errs := ledgerRun(env, "", "verify"); code != exitUsage || !strings.Contains(errs, "32 bytes") {
 		t.Errorf("%d, %s", code, errs)
+	}
+}
+
+// A database that was put back without its key, or moved, must not get another in silence: nothing that it holds would
+// be ours.
+func TestADatabaseGetsNoOtherKeyInSilence(t *testing.T) {
+	env, path, _, _ := someLedger(t)
+	key, err := os.ReadFile(path + ".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path + ".key"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if code, _, errs := ledgerRun(env, "", "verify"); code != exitUsage || !strings.Contains(errs, path+".key") || !strings.Contains(errs, "put it back") {
+			t.Errorf("%d, %s", code, errs)
+		}
+		if _, err := os.Stat(path + ".key"); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("the key: %v", err)
+		}
+	}
+	if err := os.WriteFile(path+".key", key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := ledgerRun(env, "", "verify"); code != exitOK || !strings.Contains(out, "fine") {
+		t.Errorf("%d, %s%s", code, out, errs)
+	}
+}
+
+// The key is there before the database is: a process that ends in between can go on.
+func TestAKeyIsMadeBeforeItsDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jitaccess.db")
+	if err := os.WriteFile(path+".key", []byte(base64.StdEncoding.EncodeToString(make([]byte, 32))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.ReadLedger(func(name string) string { return map[string]string{"DATABASE_URL": "sqlite:" + path}[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // without a database, and with it
+		l, err := openLedger(t.Context(), c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := openSigning(t.Context(), c, l.file, nil, nil)
+		if err != nil || !slices.Equal(s.secrets[0], make([]byte, 32)) {
+			t.Errorf("%v, %v", s.secrets, err)
+		}
+		l.home.Close()
 	}
 }
 

@@ -521,6 +521,9 @@ func storyWithMemory(b *browser) {
 		if said := b.value(`document.getElementById("live").textContent`); said != "carol@example.com approved" {
 			b.t.Errorf("a screen reader is told %q", said)
 		}
+		if strings.Contains(b.text(), "Not answered yet") {
+			b.t.Error("who has answered is said not to have")
+		}
 		b.follow(`//*[@id="changed"]/a[.="Show the request as it is now"]`)
 	} else {
 		b.open("/requests/" + request)

@@ -27,7 +27,7 @@
     const now = document.getElementById("state").textContent;
     if (now !== state) said.push(window.jitaccess.say(live.dataset.now, { state: now }));
     live.textContent = said.join(". ");
-    // What may be done now may be something else, and how many approvals count.
+    // What may be done now may be something else, how many approvals count, and who has not answered.
     for (const part of document.querySelectorAll("[data-count]")) part.hidden = true;
     for (const part of document.querySelectorAll("[data-while]")) part.hidden = timeline.dataset.state !== part.dataset.while;
     const changed = document.getElementById("changed");
