@@ -218,7 +218,7 @@ func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doc
 			return m, nil, nil, fmt.Errorf("the key that lay beside it is gone: %w", err)
 		}
 	}
-	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(ctx, google.here) })
+	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(google.here) })
 	if err != nil {
 		l.home.Close()
 		return m, nil, nil, err
