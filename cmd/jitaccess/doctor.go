@@ -212,7 +212,7 @@ func lookIntoLedger(ctx context.Context, c *config.Config, google *cloud) (m doc
 	if l.examine != nil {
 		m.Looks = access.Each(l.examine(ctx), func(look firestore.Look) doctor.Look { return doctor.Look(look) })
 	}
-	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(ctx, google.here) })
+	keys, err := openSigning(ctx, c.Ledger, l.file, google.here, func() (*ledger.Account, error) { return accountOf(google.here) })
 	if err != nil {
 		l.home.Close()
 		return m, nil, nil, err

@@ -87,9 +87,9 @@ func (g *gitHub) Read(ctx context.Context, name string, header http.Header, body
 	if !asks || err != nil {
 		return ask, false, err
 	}
-	ask = broker.AskFor{Key: d.Key, Application: name, Subject: d.Actor, Callback: d.Callback, Data: map[string]string{},
+	ask = broker.AskFor{Key: d.Key, Sent: access.Sent{Application: name, Subject: d.Actor, Callback: d.Callback, Data: map[string]string{},
 		// Where none fits, there is no template of this name, which says what there is none for.
-		Template: d.Data[github.Environment] + " of " + d.Data[github.Repository]}
+		Template: d.Data[github.Environment] + " of " + d.Data[github.Repository]}}
 	for i := range of.Templates {
 		if t := &of.Templates[i]; t.Active && t.Fits(d.Data) {
 			ask.Template = t.Key

@@ -200,7 +200,7 @@ func TestWhoIsNotGitHub(t *testing.T) {
 	if calls := g.Calls(); len(calls) > 0 {
 		t.Errorf("GitHub was called: %v", calls)
 	}
-	large := g.Payload("1", func(p map[string]any) { p["x"] = strings.Repeat("x", github.MaxDelivery) })
+	large := g.Payload("1", func(p map[string]any) { p["x"] = strings.Repeat("x", 1<<20) })
 	if status, said := w.delivers("deployment_protection_rule", large); status != http.StatusRequestEntityTooLarge && status != http.StatusBadRequest {
 		t.Error("a mebibyte:", status, said)
 	}

@@ -390,7 +390,7 @@ func runLedger(ctx context.Context, args []string, env func(string) string, stdi
 		return exitOK
 	}
 	flags := newFlags("ledger "+args[0], stderr)
-	l := ledgerCommand{stdin: stdin, stdout: stdout, stderr: stderr}
+	l := ledgerCommand{stdin: stdin, stdout: stdout}
 	var act func(context.Context) (int, error)
 	switch args[0] {
 	case "verify":
@@ -450,7 +450,7 @@ type ledgerCommand struct {
 	// unsigned: no signature is made or verified.
 	yes, again, drop, unsigned bool
 	stdin                      io.Reader
-	stdout, stderr             io.Writer
+	stdout                     io.Writer
 }
 
 func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int, error) {
@@ -488,13 +488,13 @@ func (l *ledgerCommand) open(ctx context.Context, env func(string) string) (int,
 	}
 	l.remembered, err = openLedger(ctx, c, here)
 	if l.signer == nil && err == nil && !l.unsigned {
-		l.signer, err = openSigning(ctx, c, l.file, here, func() (*ledger.Account, error) { return accountOf(ctx, here) })
+		l.signer, err = openSigning(ctx, c, l.file, here, func() (*ledger.Account, error) { return accountOf(here) })
 	}
 	return exitUsage, err
 }
 
 // accountOf has the service's account sign, for whoever acts as it.
-func accountOf(ctx context.Context, here func() (*gcp.Platform, error)) (*ledger.Account, error) {
+func accountOf(here func() (*gcp.Platform, error)) (*ledger.Account, error) {
 	platform, err := here()
 	if err != nil {
 		return nil, err

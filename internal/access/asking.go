@@ -77,12 +77,14 @@ func (p Principal) IsSpelled() bool { return strings.HasSuffix(string(p), unlink
 // Sent is what an application sends, before anything of it is checked.
 type Sent struct {
 	// Application is its name, Template the key of one of its templates, Subject whom it asks
-	// for.
+	// for, as its token has it.
 	Application, Template, Subject string
-	// Data and Claims are by their names; Claims are all those of its token.
+	// Data and Claims are by their names; Claims are all those of its token, of which only those
+	// are used that the template names.
 	Data   map[string]string
 	Claims map[string]any
-	// Reason may be empty; Minutes is 0 for the default. Callback may be empty.
+	// Reason is why; without one it is the title. Minutes is for how long; 0 is for as long as
+	// the template says. Callback is where to tell of it; may be empty.
 	Reason   string
 	Minutes  int
 	Callback string

@@ -19,7 +19,7 @@ const DefaultDuration = 30 * time.Minute
 
 // What there may be at most of each.
 const (
-	MaxTemplates = 100
+	maxTemplates = 100
 	maxFields    = 20
 	maxClaims    = 20
 	maxMetadata  = 20
@@ -56,8 +56,8 @@ func (a Application) Faults() []Fault {
 			tell(fmt.Sprintf("%q is not a host, or a host with a port", host), "callback_hosts", strconv.Itoa(i))
 		}
 	}
-	if len(a.Templates) > MaxTemplates {
-		tell(fmt.Sprintf("there are %d templates, and may be %d", len(a.Templates), MaxTemplates), "templates")
+	if len(a.Templates) > maxTemplates {
+		tell(fmt.Sprintf("there are %d templates, and may be %d", len(a.Templates), maxTemplates), "templates")
 	}
 	for i, t := range a.Templates {
 		at := []string{"templates", strconv.Itoa(i)}

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// MinKey is the shortest key, in bytes: a shorter one can be guessed from a token
+// minKey is the shortest key, in bytes: a shorter one can be guessed from a token
 // (RFC 7518, section 3.2).
-const MinKey = 32
+const minKey = 32
 
 // ReadKey reads a key as its application is given it: base64 text, with or without padding, in
 // either alphabet. Its ID is made of it, and gives nothing of it away. The error repeats nothing
@@ -21,7 +21,7 @@ func ReadKey(text string) (Key, error) {
 	switch {
 	case err != nil || text == "":
 		return Key{}, errors.New("not base64 text")
-	case len(secret) < MinKey:
+	case len(secret) < minKey:
 		return Key{}, errors.New("shorter than 32 bytes")
 	}
 	return Key{KeyID(secret), secret}, nil

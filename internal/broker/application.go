@@ -15,25 +15,9 @@ type AskFor struct {
 	// Key is the application's own name of what it asks for: the same key is the same request,
 	// for as long as it is remembered.
 	Key string
-	// Application is its name, Template the key of one of its templates, Subject whom it asks
-	// for, as its token has it.
-	Application, Template, Subject string
-	// Data and Claims are by their names; of the Claims, which are those of its token, only
-	// those are used that the template names.
-	Data   map[string]string
-	Claims map[string]any
-	// Reason is why; without one it is the title. Minutes is for how long; 0 is for as long as
-	// the template says. Callback is where to tell of it; may be empty.
-	Reason   string
-	Minutes  int
-	Callback string
+	access.Sent
 	// Origin and Host are as in Ask.
 	Origin, Host string
-}
-
-func (a AskFor) sent() access.Sent {
-	return access.Sent{Application: a.Application, Template: a.Template, Subject: a.Subject, Data: a.Data, Claims: a.Claims,
-		Reason: a.Reason, Minutes: a.Minutes, Callback: a.Callback}
 }
 
 // applications are those that ask for a resource; nil where people do.
@@ -111,7 +95,7 @@ func (b *Broker) askedBefore(ctx context.Context, a AskFor, id string) (access.R
 		return access.Request{}, nil
 	case err != nil:
 		return access.Request{}, err
-	case made.Asking.Sent != a.sent().Digest():
+	case made.Asking.Sent != a.Digest():
 		return access.Request{}, &access.Error{Kind: access.Conflict, Code: access.CodeKeyReused}
 	}
 	made.State = made.StateAt(b.c.Now())
@@ -130,7 +114,7 @@ func (b *Broker) asAsked(made access.Request, origin string) Asked {
 // its terms.
 func (b *Broker) completes(ctx context.Context, caller access.Caller, apps Applications, a AskFor, r *access.Request) (
 	access.Terms, error) {
-	asking, unlinked, err := apps.Asking(ctx, a.sent())
+	asking, unlinked, err := apps.Asking(ctx, a.Sent)
 	if err != nil {
 		return access.Terms{}, err
 	}

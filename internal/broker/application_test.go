@@ -55,9 +55,9 @@ func deployer(name string) access.Caller {
 
 // deploy is what the application sends that is in order; tests change what they are about.
 func deploy() broker.AskFor {
-	return broker.AskFor{Key: "run 7", Application: "deployer", Template: "production-deploy", Subject: "ana@example.com",
+	return broker.AskFor{Key: "run 7", Sent: access.Sent{Application: "deployer", Template: "production-deploy", Subject: "ana@example.com",
 		Data:   map[string]string{"version": "v1.2", "cluster": "eu-{version}"},
-		Claims: map[string]any{"ticket": "OPS-1", "teams": []any{"shop", "web"}, "secret": "not named"},
+		Claims: map[string]any{"ticket": "OPS-1", "teams": []any{"shop", "web"}, "secret": "not named"}},
 		Origin: "https://jit.example.com", Host: "jit.example.com"}
 }
 

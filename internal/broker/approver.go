@@ -27,7 +27,7 @@ func (b *Broker) as(ctx context.Context, caller access.Caller, p access.Principa
 	}
 	notPeer := holds(caller.Principal, r, []access.Principal{p}, s)
 	if terms.InheritedOnly {
-		if err := cmp.Or(notPeer, inherits(caller.Principal, r, p, s)); err != nil {
+		if err := cmp.Or(notPeer, inherits(r, p, s)); err != nil {
 			return nil, err
 		}
 	}
@@ -143,7 +143,7 @@ func undecided(err error) error {
 }
 
 // inherits is nil where a folder or the organization lets p review all of the request.
-func inherits(caller access.Principal, r access.Request, p access.Principal, s access.Standing) error {
+func inherits(r access.Request, p access.Principal, s access.Standing) error {
 	for _, id := range r.Entitlements {
 		if !s.Holding(p, id).OnlyInherited().MayReviewFor(s.Holding(r.Principal, id)) {
 			return &access.Error{Kind: access.NotAllowed, Code: access.CodeNotInherited, Field: access.FieldReviewer,

@@ -54,7 +54,7 @@ func (b *Broker) grant(ctx context.Context, caller access.Caller, r access.Reque
 	_, unrecorded, _ := b.commit(ctx, event, told...)
 	warnings := slices.Concat(event.Warnings, unrecorded)
 	if err == nil && len(unrecorded) == 0 && b.calledOff(ctx, event) {
-		_, err := b.takeBack(ctx, caller, provider, r)
+		err := b.takeBack(ctx, caller, provider, r)
 		return nil, warnings, cmp.Or(err, error(&access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded}))
 	}
 	for _, o := range outcomes {
@@ -84,7 +84,7 @@ func (b *Broker) calledOff(ctx context.Context, written access.Event) bool {
 }
 
 // takeBack has a grant ended, whatever stands of it, and records that.
-func (b *Broker) takeBack(ctx context.Context, caller access.Caller, provider Provider, r access.Request) ([]access.Outcome, error) {
+func (b *Broker) takeBack(ctx context.Context, caller access.Caller, provider Provider, r access.Request) error {
 	now := b.c.Now()
 	outcomes, err := provider.End(ctx, access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource,
 		At: now.UTC().Truncate(time.Second), Since: now})
@@ -94,7 +94,7 @@ func (b *Broker) takeBack(ctx context.Context, caller access.Caller, provider Pr
 		event.Action = access.EndFailed
 	}
 	_, _, _ = b.commit(ctx, event)
-	return outcomes, err
+	return err
 }
 
 // waits are the warnings that what was written does not hold yet.

@@ -339,7 +339,7 @@ func (b *Broker) inheriting(ctx context.Context, caller access.Caller, r access.
 	s, err := b.standing(ctx, caller, q)
 	return slices.DeleteFunc(all, func(p access.Principal) bool {
 		_, group := p.Group()
-		return !group && inherits(caller.Principal, r, p, s) != nil
+		return !group && inherits(r, p, s) != nil
 	}), err
 }
 

@@ -74,7 +74,7 @@ func TestWhoWaitsHearsOfAChange(t *testing.T) {
 		go func() {
 			time.Sleep(5*time.Second + time.Millisecond)
 			// A refusal is recorded, and of this request.
-			b.AskFor(context.Background(), access.Caller{}, broker.AskFor{Application: "x", Key: "y"})
+			b.AskFor(context.Background(), access.Caller{}, broker.AskFor{Key: "y", Sent: access.Sent{Application: "x"}})
 		}()
 		if took := waitFor(b, access.AskedID("x", "y"), 1); took != 5*time.Second+time.Millisecond {
 			t.Errorf("this instance's was heard of after %v", took)

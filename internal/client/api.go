@@ -40,7 +40,6 @@ type Roles struct {
 type Activation struct {
 	Beneficiary   User
 	Reviewers     []User
-	IsReviewer    bool
 	Justification string
 	Entitlements  []Activated
 	ReviewURL     string

@@ -11,11 +11,9 @@ import (
 // Teller tells GitHub what was decided about deployments.
 type Teller struct {
 	*Client
-	// Language is that of comments; nil is English. Link is the page of a request, or empty. Who
-	// decided, and why, stands there and not in the comment, which everybody reads who reads the
-	// repository.
-	Language *words.Language
-	Link     func(id string) string
+	// Link is the page of a request, or empty. Who decided, and why, stands there and not in the
+	// comment, which is English and which everybody reads who reads the repository.
+	Link func(id string) string
 }
 
 // Tell tells of a request as it stands: that it is approved, or that it is rejected, and why. What
@@ -41,12 +39,12 @@ func (t Teller) Tell(ctx context.Context, a App, r access.Request) error {
 // Reject rejects a deployment for which there is no request. Errors are *access.Error: one that
 // may pass, or mended, MayPass; others not.
 func (t Teller) Reject(ctx context.Context, a App, callback, environment, reason string) error {
-	return t.review(ctx, a, callback, environment, "rejected", t.language().Text("github.refused", "reason", reason))
+	return t.review(ctx, a, callback, environment, "rejected", words.English().Text("github.refused", "reason", reason))
 }
 
 // decision is what is told of a request; no comment is nothing.
 func (t Teller) decision(r access.Request) (approved bool, comment string) {
-	l := t.language()
+	l := words.English()
 	switch r.State {
 	case access.Active:
 		if t.Now().Before(r.Window.End) {
@@ -65,13 +63,6 @@ func (t Teller) decision(r access.Request) (approved bool, comment string) {
 		return false, l.Text("github.ended")
 	}
 	return false, ""
-}
-
-func (t Teller) language() *words.Language {
-	if t.Language == nil {
-		return words.English()
-	}
-	return t.Language
 }
 
 // environmentOf is where the deployment of a request waits.

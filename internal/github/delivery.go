@@ -15,10 +15,6 @@ import (
 	"jitaccess/internal/access"
 )
 
-// MaxDelivery is the longest delivery that is read, in bytes. GitHub's hold whole repositories and
-// pull requests, and could be longer; such a one is refused.
-const MaxDelivery = 1 << 20
-
 // Names of what is known of a deployment.
 const (
 	Environment  = "environment"

@@ -16,12 +16,8 @@ import (
 	"jitaccess/internal/jose"
 )
 
-// ElsewherePath is where the provider says that a session of its own is over
-// (https://openid.net/specs/openid-connect-backchannel-1_0.html); with the origin of the
-// service in front it is the back-channel logout URI that is registered there.
-const ElsewherePath = "/oidc/backchannel-logout"
-
-// loggedOutElsewhere is the event that a logout token is about.
+// loggedOutElsewhere is the event that a logout token is about
+// (https://openid.net/specs/openid-connect-backchannel-1_0.html).
 const loggedOutElsewhere = "http://schemas.openid.net/event/backchannel-logout"
 
 const (

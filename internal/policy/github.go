@@ -29,8 +29,8 @@ func (g GitHub) InstallationsText() string {
 		func(id int64) string { return strconv.FormatInt(id, 10) }), ", ")
 }
 
-// GitHubAPI is where GitHub's interface begins where the file does not say.
-const GitHubAPI = "https://api.github.com"
+// gitHubAPI is where GitHub's interface begins where the file does not say.
+const gitHubAPI = "https://api.github.com"
 
 // What is known of a deployment at GitHub, and what of that each template must name, so that
 // approvers see it.
@@ -52,7 +52,7 @@ func (r *reader) gitHub(n *document.Node, a *Application) {
 	if at == nil || at.Kind != document.Object {
 		return
 	}
-	g := &GitHub{AppID: textOf(at.Get("app_id")), API: GitHubAPI, PrivateKey: textOf(at.Get("private_key")),
+	g := &GitHub{AppID: textOf(at.Get("app_id")), API: gitHubAPI, PrivateKey: textOf(at.Get("private_key")),
 		WebhookSecrets: texts(at.Get("webhook_secret"))}
 	a.GitHub = g
 	if text := textOf(at.Get("webhook_secret")); text != "" {

@@ -63,10 +63,7 @@ func (p *Provider) Grant(ctx context.Context, g access.Grant, q access.StandingQ
 		if !p.c.Now().Before(g.Window.End) {
 			return nil, &access.Error{Kind: access.Gone, Code: access.CodeWindowOver}
 		}
-		s, err := p.eligible(ctx, q)
-		if err != nil {
-			return nil, err
-		}
+		s := p.eligible(ctx, q)
 		remembered, err := p.remembered(ctx, g.Resource)
 		if err != nil {
 			s.Warnings = append(s.Warnings, access.AsError(err))

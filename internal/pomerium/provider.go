@@ -209,10 +209,7 @@ func (p *Provider) Standing(ctx context.Context, q access.StandingQuery) (access
 	if !Kinds[0].Has(q.Resource) {
 		return access.Standing{}, unknownResource(q.Resource)
 	}
-	answer, err := p.eligible(ctx, q)
-	if err != nil {
-		return access.Standing{}, err
-	}
+	answer := p.eligible(ctx, q)
 	after := q.Since
 	if after.IsZero() {
 		after = q.Arrived
@@ -249,7 +246,7 @@ func formFault(on access.Resource, cause error) *access.Error {
 }
 
 // eligible is what people hold by the entitlements, without what stands.
-func (p *Provider) eligible(ctx context.Context, q access.StandingQuery) (access.Standing, error) {
+func (p *Provider) eligible(ctx context.Context, q access.StandingQuery) access.Standing {
 	answer := access.Standing{Resource: q.Resource, Holdings: map[access.Principal][]access.Entitlement{},
 		Reviewers: map[access.EntitlementID][]access.Principal{}, AboveKnown: true}
 	entitlements := p.of(q.Resource)
@@ -318,7 +315,7 @@ func (p *Provider) eligible(ctx context.Context, q access.StandingQuery) (access
 	for _, id := range q.ReviewersOf {
 		answer.Reviewers[id] = table.Reviewers(id, expanded, requesters...)
 	}
-	return answer, nil
+	return answer
 }
 
 // groupsOf are those of some groups that somebody is in. What cannot be found out is a

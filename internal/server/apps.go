@@ -602,8 +602,9 @@ func (s *server) tryApp(r *http.Request, name string) (page, error) {
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 12 {
 		return page{}, badInput("id is none of ours", err)
 	}
-	ask := broker.AskFor{Key: "trial " + id, Application: name, Template: f.Get("template"), Subject: string(caller.Principal),
-		Data: map[string]string{}, Reason: s.languageOf(r).Text("apps.trial.reason", "who", caller.Principal), Origin: s.origin(r), Host: r.Host}
+	ask := broker.AskFor{Key: "trial " + id, Origin: s.origin(r), Host: r.Host, Sent: access.Sent{
+		Application: name, Template: f.Get("template"), Subject: string(caller.Principal), Data: map[string]string{},
+		Reason: s.languageOf(r).Text("apps.trial.reason", "who", caller.Principal)}}
 	for field := range f {
 		if data, ok := strings.CutPrefix(field, trialData); ok {
 			ask.Data[data] = f.Get(field)

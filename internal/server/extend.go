@@ -13,21 +13,21 @@ import (
 )
 
 // extendView is the form for more time: that of a request, of what the grant has.
-func (s *server) extendView(r *http.Request, id string) (askView, broker.Choice, error) {
+func (s *server) extendView(r *http.Request, id string) (askView, error) {
 	c, err := s.Broker.Extension(r.Context(), callerOf(r), id)
 	if err != nil {
-		return askView{}, c, aboutRequest{id, err}
+		return askView{}, aboutRequest{id, err}
 	}
 	before := c.Extends
 	v := s.viewChoice(r, before.Resource, c)
 	v.Title, v.Action, v.Extends = s.languageOf(r).Text("extend.title"), requestPath(id)+"/extend", requestPath(id)
 	v.ExtendsEnd = s.moment(r, before.Window.End)
 	v.Justification, v.Ahead, v.Terms.StartWithin, v.Glass = before.Justification, "", 0, nil
-	return v, c, nil
+	return v, nil
 }
 
 func (s *server) extendForm(r *http.Request, id string) (page, error) {
-	v, _, err := s.extendView(r, id)
+	v, err := s.extendView(r, id)
 	if err != nil {
 		return page{}, err
 	}
@@ -46,7 +46,7 @@ func (s *server) extend(r *http.Request, id string) (page, error) {
 	if err == nil {
 		return s.asked(r, asked.Request.Resource, asked), nil
 	}
-	v, _, again := s.extendView(r, id)
+	v, again := s.extendView(r, id)
 	if again != nil {
 		return page{}, aboutRequest{id, err}
 	}

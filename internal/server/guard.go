@@ -20,7 +20,8 @@ const (
 	maxQuery   = 16 << 10
 	maxPath    = 2 << 10
 	maxHeaders = 64 << 10
-	// maxDelivery is what GitHub may send, whose deliveries hold whole pull requests.
+	// maxDelivery is what GitHub may send, whose deliveries hold whole pull requests. They could be
+	// longer; such a one is refused.
 	maxDelivery = 1 << 20
 )
 

@@ -28,7 +28,7 @@ func (h *hub) Read(_ context.Context, application string, _ http.Header, body []
 	case template == "":
 		return broker.AskFor{}, false, nil
 	}
-	return broker.AskFor{Key: "github:1", Application: application, Template: template, Subject: "mona", Callback: "https://api.github.com/x"}, true, nil
+	return broker.AskFor{Key: "github:1", Sent: access.Sent{Application: application, Template: template, Subject: "mona", Callback: "https://api.github.com/x"}}, true, nil
 }
 
 func (h *hub) Refused(_ context.Context, ask broker.AskFor, reason string) error {

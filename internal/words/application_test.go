@@ -55,8 +55,8 @@ func applying(happens func(*testing.T, *brokertest.World, *broker.Broker, *regis
 				Approvers: []string{"user:ben@example.com"}, MaxDuration: time.Hour, DefaultDuration: time.Hour, RequestLife: time.Hour}}}}}
 		b := w.BrokerOf(broker.Registration{Kinds: application.Kinds,
 			Provider: application.NewProvider(apps, func() time.Time { return w.Clock })})
-		return happens(t, w, b, apps, broker.AskFor{Key: "k", Application: "deployer", Template: "deploy", Subject: "ana@example.com",
-			Data: map[string]string{"version": "v1"}, Origin: "https://jit.example.com"})
+		return happens(t, w, b, apps, broker.AskFor{Key: "k", Sent: access.Sent{Application: "deployer", Template: "deploy", Subject: "ana@example.com",
+			Data: map[string]string{"version": "v1"}}, Origin: "https://jit.example.com"})
 	})
 }
 

@@ -59,7 +59,7 @@ func (t *telling) message(place bool, missing []access.Principal) message {
 		heading, lead = f.BriefHeading, f.Brief
 	}
 	blocks := []block{plain("header", heading, maxHeader), plain("section", lead, maxText)}
-	if rows := lines(f.Rows, maxText-1); rows != "" {
+	if rows := lines(f.Rows); rows != "" {
 		blocks = append(blocks, plain("section", rows, maxText))
 	}
 	if len(missing) > 0 {
@@ -97,8 +97,8 @@ func linked(address string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "%3C", ">", "%3E", "|", "%7C").Replace(address)
 }
 
-// lines are rows, as many as there is room for.
-func lines(rows []notice.Row, room int) string {
+// lines are rows, as many as a text has room for.
+func lines(rows []notice.Row) string {
 	var b strings.Builder
 	for i, r := range rows {
 		line := r.Label + ": " + r.Value
@@ -108,7 +108,7 @@ func lines(rows []notice.Row, room int) string {
 		if i > 0 {
 			line = "\n" + line
 		}
-		if length(b.String())+length(line) > room-2 {
+		if length(b.String())+length(line) > maxText-3 {
 			b.WriteString("\n…")
 			break
 		}

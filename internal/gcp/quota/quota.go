@@ -13,8 +13,8 @@ import (
 // Quota is how often some calls may be made in a minute, by all that runs in the
 // service's project together.
 type Quota struct {
-	// Name is what an operator calls it, Service the API, for people.
-	Name, Service string
+	// Name is what an operator calls it.
+	Name string
 	// PerMinute is what a project has before it asks for more; 0 where calls are not
 	// what Google counts.
 	PerMinute int
@@ -32,42 +32,42 @@ const (
 
 // all are the quotas that the service spends, with the values that Google documents.
 var all = []*Quota{
-	{"resourcemanager.search", "Resource Manager", 240, resourceManagerLimits, func(method, path string) bool {
+	{"resourcemanager.search", 240, resourceManagerLimits, func(method, path string) bool {
 		return path == "/v3/projects:search" || path == "/v3/folders:search"
 	}},
-	{"resourcemanager.read", "Resource Manager", 600, resourceManagerLimits, func(method, path string) bool {
+	{"resourcemanager.read", 600, resourceManagerLimits, func(method, path string) bool {
 		return strings.HasPrefix(path, "/v3/") && (ends(path, ":getIamPolicy", ":testIamPermissions") ||
 			method == "GET" && !strings.HasPrefix(path, "/v3/projects"))
 	}},
-	{"resourcemanager.get", "Resource Manager", 600, resourceManagerLimits, func(method, path string) bool {
+	{"resourcemanager.get", 600, resourceManagerLimits, func(method, path string) bool {
 		return method == "GET" && strings.HasPrefix(path, "/v3/projects/")
 	}},
-	{"resourcemanager.write", "Resource Manager", 600, resourceManagerLimits, func(_, path string) bool {
+	{"resourcemanager.write", 600, resourceManagerLimits, func(_, path string) bool {
 		return strings.HasPrefix(path, "/v3/") && ends(path, ":setIamPolicy")
 	}},
-	{"assetinventory.policies", "Cloud Asset Inventory", 100, assetLimits, func(_, path string) bool {
+	{"assetinventory.policies", 100, assetLimits, func(_, path string) bool {
 		return ends(path, "/effectiveIamPolicies:batchGet")
 	}},
-	{"assetinventory.searches", "Cloud Asset Inventory", 400, assetLimits, func(_, path string) bool {
+	{"assetinventory.searches", 400, assetLimits, func(_, path string) bool {
 		return ends(path, ":searchAllIamPolicies")
 	}},
-	{"policyanalyzer.analyses", "Policy Analyzer", 100, assetLimits, func(_, path string) bool {
+	{"policyanalyzer.analyses", 100, assetLimits, func(_, path string) bool {
 		return ends(path, ":analyzeIamPolicy")
 	}},
-	{"directory.queries", "Directory API", 2400,
+	{"directory.queries", 2400,
 		"https://developers.google.com/workspace/admin/directory/v1/limits", func(_, path string) bool {
 			return strings.HasPrefix(path, "/admin/directory/v1/")
 		}},
-	{"iamcredentials.sign", "IAM Credentials", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":signJwt", ":signBlob") }},
-	{"iamcredentials.generate", "IAM Credentials", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":generateAccessToken") }},
-	{"secretmanager.access", "Secret Manager", 90_000, "https://cloud.google.com/secret-manager/quotas", func(_, path string) bool {
+	{"iamcredentials.sign", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":signJwt", ":signBlob") }},
+	{"iamcredentials.generate", 60_000, iamLimits, func(_, path string) bool { return ends(path, ":generateAccessToken") }},
+	{"secretmanager.access", 90_000, "https://cloud.google.com/secret-manager/quotas", func(_, path string) bool {
 		return strings.Contains(path, "/secrets/") && ends(path, ":access")
 	}},
 	// Counted in bytes.
-	{"pubsub.publish", "Pub/Sub", 0, "https://cloud.google.com/pubsub/quotas", func(_, path string) bool {
+	{"pubsub.publish", 0, "https://cloud.google.com/pubsub/quotas", func(_, path string) bool {
 		return strings.Contains(path, "/topics/") && ends(path, ":publish")
 	}},
-	{"iam.read", "IAM", 6000, iamLimits, func(method, path string) bool {
+	{"iam.read", 6000, iamLimits, func(method, path string) bool {
 		return strings.HasPrefix(path, "/v1/") &&
 			(method == "GET" && (strings.Contains(path, "/roles/") || strings.Contains(path, "/serviceAccounts/")) ||
 				ends(path, "/roles:queryGrantableRoles"))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker/storetest"
 )
 
 // past is how many requests lie in the ledger that is measured; in that of internal/ledger/relational
@@ -71,47 +72,6 @@ func BenchmarkLedger(b *testing.B) {
 		home, address, database := opened(b)
 		full(b, address, database)
 		c := newClock()
-		s := store(b, home, c)
-		b.Run("commit", func(b *testing.B) {
-			for i := range b.N {
-				if _, err := s.Commit(b.Context(), asked(c, fmt.Sprintf("mpa-%016d", time.Now().UnixNano()%1e15+int64(i))), nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("open", func(b *testing.B) {
-			const id = "mpa-AAAAAAAAAAAAAAAA"
-			if _, err := s.Commit(b.Context(), asked(c, id), nil); err != nil && access.AsError(err).Kind != access.Conflict {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				if _, err := s.Open(b.Context(), id); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		for what, l := range map[string]access.Listing{
-			"list all":                {},
-			"list somebody's":         {Principal: "person7@example.com"},
-			"list what waits":         {Reviewer: "person1@example.com", States: []access.State{access.Pending}},
-			"list of a resource":      {Resource: "projects/p7"},
-			"search that matches all": {Words: "incident"},
-			"search that finds none":  {Words: "nothing like it"},
-		} {
-			b.Run(what, func(b *testing.B) {
-				for b.Loop() {
-					if _, err := s.List(b.Context(), l); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-		b.Run("due", func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.Due(b.Context(), c.Now(), access.Due{}, 50); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		storetest.Bench(b, store(b, home, c), c.Now, func(id string) access.Event { return asked(c, id) })
 	})
 }

@@ -3,7 +3,8 @@ package firestore
 import (
 	"context"
 	"errors"
-	"slices"
+
+	"jitaccess/internal/access"
 )
 
 // query is one of a collection, as the service takes it. What it needs as an index follows from
@@ -100,10 +101,7 @@ func (q *query) only(paths ...string) *query {
 }
 
 // after begins behind a place in the order.
-func (q *query) after(values ...value) *query {
-	q.StartAt = &cursor{Values: values}
-	return q
-}
+func (q *query) after(values ...value) { q.StartAt = &cursor{Values: values} }
 
 // run calls each with the documents of a query, at most max. It stops at an error of each.
 func (d *Database) run(ctx context.Context, q *query, max int, each func(document) error) error {
@@ -170,12 +168,13 @@ func (q *query) place(of document) (at []value) {
 }
 
 // anyOf chooses by states.
-func (q *query) anyOf(path string, values []value) *query {
+func (q *query) anyOf(states []access.State) *query {
+	values := access.Each(states, text[access.State])
 	if len(values) == 1 {
-		return q.where(path, equal, values[0])
+		return q.where(state, equal, values[0])
 	}
 	if len(values) > 1 {
-		return q.where(path, among, list(slices.Clone(values)))
+		return q.where(state, among, list(values))
 	}
 	return q
 }

@@ -229,7 +229,7 @@ func listing(q ledger.Query) *query {
 	if q.Resource != "" {
 		by.where(resource, equal, text(q.Resource))
 	}
-	by.anyOf(state, access.Each(q.States, text[access.State]))
+	by.anyOf(q.States)
 	since := int64(0) // so that it is a number, and nothing else that somebody has written
 	if !q.From.IsZero() {
 		since = q.From.UnixMicro()
@@ -296,7 +296,7 @@ func (d *Database) Versions(ctx context.Context, ids []string) (map[string]int, 
 
 // dueBy is a query of what is due, the earliest first.
 func dueBy(by time.Time, states ...access.State) *query {
-	return from(requests, up, due).anyOf(state, access.Each(states, text[access.State])).
+	return from(requests, up, due).anyOf(states).
 		where(due, more, integer(0)).where(due, atMost, integer(by.UnixMicro()))
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jitaccess/internal/access"
+	"jitaccess/internal/broker/storetest"
 	"jitaccess/internal/ledger"
 )
 
@@ -39,52 +40,10 @@ func BenchmarkLedger(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			c, home := newClock(), riggedHomes[name](b)
 			full(b, home)
-			s := store(b, home, c)
-			b.Run("commit", func(b *testing.B) {
-				for i := range b.N {
-					if _, err := s.Commit(b.Context(), made(c, fmt.Sprintf("jit-%016d", time.Now().UnixNano()%1e15+int64(i))), nil); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-			b.Run("open", func(b *testing.B) {
-				if _, err := s.Commit(b.Context(), made(c, "jit-AAAAAAAAAAAAAAAA"), nil); err != nil && !isConflict(err) {
-					b.Fatal(err)
-				}
-				for b.Loop() {
-					if _, err := s.Open(b.Context(), "jit-AAAAAAAAAAAAAAAA"); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-			for what, l := range map[string]access.Listing{
-				"list all":                {},
-				"list somebody's":         {Principal: "person7@example.com"},
-				"list what waits":         {Reviewer: "person1@example.com", States: []access.State{access.Pending}},
-				"list of a resource":      {Resource: "projects/p7"},
-				"search that matches all": {Words: "incident"},
-				"search that finds none":  {Words: "nothing like it"},
-			} {
-				b.Run(what, func(b *testing.B) {
-					for b.Loop() {
-						if _, err := s.List(b.Context(), l); err != nil {
-							b.Fatal(err)
-						}
-					}
-				})
-			}
-			b.Run("due", func(b *testing.B) {
-				for b.Loop() {
-					if _, err := s.Due(b.Context(), c.Now(), access.Due{}, 50); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
+			storetest.Bench(b, store(b, home, c), c.Now, func(id string) access.Event { return made(c, id) })
 		})
 	}
 }
-
-func isConflict(err error) bool { return access.AsError(err).Kind == access.Conflict }
 
 // BenchmarkVerifyLedger walks 1,000 requests with their signatures.
 func BenchmarkVerifyLedger(b *testing.B) {

@@ -39,10 +39,8 @@ const tokenLife = time.Hour
 // identity is who calls.
 type identity struct {
 	// member is the caller as IAM names it, user:… or serviceAccount:….
-	member string
-	scopes []string
-	// every is a caller without credentials, where that is allowed.
-	every   bool
+	member  string
+	scopes  []string
 	expires time.Time
 }
 
@@ -85,7 +83,7 @@ func (c *Cloud) authenticate(r *http.Request, scopes []string) (identity, error)
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		if c.withoutCredentials {
-			return identity{member: "serviceAccount:" + c.organization.ServiceAccount, every: true}, nil
+			return identity{member: "serviceAccount:" + c.organization.ServiceAccount}, nil
 		}
 		e := failure(http.StatusUnauthorized, "Request is missing required authentication credential."+see)
 		e.reason = "required"
