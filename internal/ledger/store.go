@@ -80,6 +80,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	s.remember(id, f)
 	f.request.Unattested = f.foreign
+	f.request.UnknownKey = f.unknown
 	if f.foreignEnd { // nothing is ended because somebody without a key says so
 		f.request.Ending = time.Time{}
 	}
