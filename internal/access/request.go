@@ -326,7 +326,9 @@ func (w Window) Before(t time.Time) Window {
 }
 
 // exceeds is whether the window ends later, or lasts longer, than another.
-func (w Window) exceeds(other Window) bool { return w.End.After(other.End) || w.Length() > other.Length() }
+func (w Window) exceeds(other Window) bool {
+	return w.End.After(other.End) || w.Length() > other.Length()
+}
 
 // IsZero is whether there is no window.
 func (w Window) IsZero() bool { return w.Start.IsZero() && w.End.IsZero() }
