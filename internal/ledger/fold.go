@@ -69,7 +69,8 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 
 // check holds one entry against its place in the chain, its signature and its parts. by is the
 // errForeignKey of one that is signed with a key that is not ours now.
-func (f *folded) check(ctx context.Context, id string, version int, entry Entry, signer Signer) (t text, event access.Event, by, err error) {
+func (f *folded) check(ctx context.Context, id string, version int, entry Entry, signer Signer) (t text, event access.Event,
+	by, err error) {
 	if t, err = read(entry.Text); err != nil {
 		return t, event, nil, err
 	}
