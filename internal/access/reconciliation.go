@@ -17,7 +17,7 @@ const (
 	NotStanding   DifferenceKind = "not-standing"   // the ledger has it as active, and it does not stand
 	OtherWindow   DifferenceKind = "other-window"   // it stands for another time
 	OtherGrant    DifferenceKind = "other-grant"    // it stands for somebody else, or for another role
-	Damaged       DifferenceKind = "damaged"        // what is kept of it is not what was recorded
+	Damaged       DifferenceKind = "damaged"        // what is kept of it is not what was recorded, or is not ours
 	TooLong       DifferenceKind = "too-long"       // it is longer than anybody may have it
 	Pointless     DifferenceKind = "pointless"      // somebody is eligible for what they hold all the time
 )

@@ -210,6 +210,8 @@ type Request struct {
 	// Unattested: something of it is signed with a key that is not the store's now, so that
 	// it is not known whose words it is. Nothing can come of it any more.
 	Unattested bool
+	// UnknownKey: of such a key it is not known either that it was the store's once.
+	UnknownKey bool
 	// Attestation is what a list has found out of it (Listing.Attest); empty where nobody asked,
 	// and for what was opened, which is verified or is an error.
 	Attestation Attestation
@@ -321,6 +323,11 @@ func (w Window) Before(t time.Time) Window {
 		t = w.Start
 	}
 	return Window{w.Start, t}
+}
+
+// exceeds is whether the window ends later, or lasts longer, than another.
+func (w Window) exceeds(other Window) bool {
+	return w.End.After(other.End) || w.Length() > other.Length()
 }
 
 // IsZero is whether there is no window.

@@ -194,8 +194,11 @@ func (r Request) Apply(e Event) (Request, error) {
 		}
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
-	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantWritten, GrantTakenIn}, e.Action) {
-		r.Window = e.Window // no other event's is what was approved or stands
+	// No other event's window is what was approved, or stands. That a grant was written is nobody's word, and is
+	// made of what stands there: it says no more than was approved.
+	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantTakenIn}, e.Action) ||
+		e.Action == GrantWritten && !e.Window.exceeds(r.Window) {
+		r.Window = e.Window
 	}
 	r.State = Transitions[at].To
 	r.Version++

@@ -23,9 +23,19 @@ func TestOnlyApprovalsAndGrantsSetTheWindow(t *testing.T) {
 			}
 		}
 	}
+	was, _, _ := fold(r, ":self")
+	for what, w := range map[string]access.Window{ // what stands there says nothing of what was approved
+		"later":  {Start: was.Window.Start.Add(time.Minute), End: was.Window.End.Add(time.Second)},
+		"longer": {Start: was.Window.Start.Add(-time.Second), End: was.Window.End},
+	} {
+		e := event(r, ":granted")
+		e.Window = w
+		if next, err := was.Apply(e); err != nil || next.Window != was.Window {
+			t.Errorf("%s than was approved: %v, %v", what, next.Window, err)
+		}
+	}
 	granted := event(r, ":granted")
 	granted.Window.Start = granted.Window.Start.Add(time.Second)
-	was, _, _ := fold(r, ":self")
 	if next, err := was.Apply(granted); err != nil || next.Window != granted.Window {
 		t.Errorf("%v, %v", next.Window, err)
 	}

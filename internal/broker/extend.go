@@ -245,6 +245,15 @@ func (b *Broker) endedWith(ctx context.Context, r access.Request) (by access.Pri
 	return by, ended, err
 }
 
+// endedThere is endedWith by what the provider holds: what is remembered may be an older copy, or
+// somebody may have cut off the end of it. Who ended it is not known then.
+func endedThere(r access.Request, s access.Standing) bool {
+	return r.Extends != "" && slices.ContainsFunc(s.Activations, func(a access.Activation) bool {
+		return a.RequestID == r.Extends && a.Principal == r.Principal && a.Window.End.Before(r.Start) &&
+			!slices.ContainsFunc(r.Decisions, func(d access.Decision) bool { return d.At.After(a.Window.End) })
+	})
+}
+
 // until is the window of what was ended early, as far as it gave access.
 func (b *Broker) until(ctx context.Context, r access.Request) (access.Window, error) {
 	events, err := timed(b, ctx, func(ctx context.Context) ([]access.Event, error) { return b.memory().History(ctx, r.ID) })

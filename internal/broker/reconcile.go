@@ -14,8 +14,9 @@ import (
 type Reconciled struct {
 	Differences []access.Difference
 	Warnings    []*access.Error
-	// live are the requests of the grants that stand.
-	live []access.Request
+	// live are the requests of the grants that stand, and taken those, as they are remembered, of
+	// which nothing is known but that they stand.
+	live, taken []access.Request
 }
 
 // Reconcile holds what stands on a resource against what is remembered of it, as far as
@@ -48,12 +49,14 @@ func (b *Broker) heldAgainst(ctx context.Context, caller access.Caller, standing
 			found.add(access.TooLong, r, why)
 		}
 		if m := b.memory(); m != nil {
-			kind, why, _, err := b.hold(ctx, m, r, standing)
-			if err != nil {
+			kind, why, stored, err := b.hold(ctx, m, r, standing)
+			switch {
+			case err != nil:
 				return found, err
-			}
-			if kind != "" {
+			case kind != "":
 				found.add(kind, r, why)
+			case !stored.TakenIn.IsZero():
+				found.taken = append(found.taken, stored)
 			}
 		}
 	}
@@ -81,11 +84,14 @@ func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.
 	case err != nil: // its personal data was erased
 		return access.LiveAgain, err.Error(), stored, nil
 	case !of(stored, r):
-		if _, err := m.Open(ctx, copyOf(r)); err == nil {
-			return "", "", stored, nil // taken in as what it is
+		if copied, err := m.Open(ctx, copyOf(r)); err == nil && of(copied, r) && !copied.TakenIn.IsZero() && !copied.UnknownKey {
+			return "", "", copied, nil // taken in as what it is
 		}
 		why := fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", "))
 		return access.OtherGrant, why, stored, nil
+	case stored.UnknownKey:
+		return access.Damaged, "some of it is signed with a key that this service does not have: one that was taken from it, or somebody else's",
+			stored, nil
 	}
 	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:

@@ -381,13 +381,16 @@ func (b *Broker) stood(ctx context.Context, r access.Request) (bool, error) {
 func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	if by, ended, err := b.endedWith(ctx, r); err != nil {
-		return err
-	} else if ended { // the process that was to end it as well has died
+	callOff := func(by access.Principal) error {
 		_, warnings, err := b.end(ctx, system, by, ending{kept: r,
 			of: access.Ending{RequestID: r.ID, Principal: r.Principal, Resource: r.Resource, At: b.c.Now().UTC().Truncate(time.Second),
 				Since: b.c.Now()}})
 		return cmp.Or(err, first(warnings))
+	}
+	if by, ended, err := b.endedWith(ctx, r); err != nil {
+		return err
+	} else if ended { // the process that was to end it as well has died
+		return callOff(by)
 	}
 	if err := b.renew(ctx); err != nil {
 		return b.refuse(ctx, system, access.GrantWritten, r, err)
@@ -396,6 +399,9 @@ func (b *Broker) finish(ctx context.Context, r access.Request) error {
 	standing, err := b.standing(ctx, system, q)
 	if err != nil {
 		return err
+	}
+	if endedThere(r, standing) {
+		return callOff("")
 	}
 	terms, err := b.keeps(ctx, system, r, &standing)
 	if err != nil {

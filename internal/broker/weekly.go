@@ -337,12 +337,12 @@ func (b *Broker) differencesOn(ctx context.Context, m Memory, on access.Resource
 		return nil, err
 	}
 	for _, r := range remembered {
-		switch {
-		case !found.has(r):
+		if !found.has(r) {
 			found.add(access.NotStanding, r, "until "+stamp(r.Window.End))
-		case !r.TakenIn.IsZero():
-			found.add(access.FoundStanding, r, "until "+stamp(r.Window.End))
 		}
+	}
+	for _, r := range found.taken { // by their entries: rows are anybody's to change who may write the database
+		found.add(access.FoundStanding, r, "until "+stamp(r.Window.End))
 	}
 	return slices.DeleteFunc(found.Differences, func(d access.Difference) bool {
 		return d.Kind == access.Uncleared.Difference()

@@ -219,7 +219,7 @@ func TestALedgerThatTheAccountSigns(t *testing.T) {
 	if _, err := store().Commit(t.Context(), lapsed, nil); err != nil {
 		t.Error(err)
 	}
-	if r, err := store().Open(t.Context(), undecided.ID); err != nil || r.State != access.Lapsed {
+	if r, err := store().Open(t.Context(), undecided.ID); err != nil || r.State != access.Lapsed || !r.Unattested || r.UnknownKey {
 		t.Errorf("%+v, %v", r, err)
 	}
 	g.now = later

@@ -16,22 +16,22 @@ type Erased struct {
 	Requests, Kept int
 }
 
-// Retain erases the personal data of all requests that were made before a time and of
-// which nothing can come any more. Entries, signatures and digests stay, so that the
+// Retain erases the personal data of all requests that were recorded before a time and of
+// which nothing can come any more; how old they are, their entries say. Entries, signatures and digests stay, so that the
 // ledger still verifies. Of what is damaged nothing is erased: that is the error, after
 // all others.
 func Retain(ctx context.Context, home Home, signer Signer, before, now time.Time) (Erased, error) {
-	return erase(ctx, home, signer, now, "", func(r access.Request, row Row) bool { return row.Made.Before(before) })
+	return erase(ctx, home, signer, now, "", func(first access.Event) bool { return first.At.Before(before) })
 }
 
 // ErasePerson erases one person: all of their own requests, and in those of others what
 // they decided and that they were asked.
 func ErasePerson(ctx context.Context, home Home, signer Signer, person access.Principal, now time.Time) (Erased, error) {
-	return erase(ctx, home, signer, now, person, func(r access.Request, row Row) bool { return true })
+	return erase(ctx, home, signer, now, person, func(access.Event) bool { return true })
 }
 
-func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal, due func(access.Request,
-	Row) bool) (Erased, error) {
+func erase(ctx context.Context, home Home, signer Signer, now time.Time, person access.Principal,
+	due func(first access.Event) bool) (Erased, error) {
 	var done Erased
 	var damages []error
 	err := home.Walk(ctx, func(r Record) error {
@@ -43,7 +43,7 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 			damages = append(damages, damaged(r.ID, err)) // it keeps the data of nobody else
 			return nil
 		}
-		if !due(f.request, *r.Row) {
+		if !due(f.events[0]) {
 			return nil
 		}
 		state := f.request.StateAt(now)

@@ -19,6 +19,8 @@ type folded struct {
 	// foreign: something was signed with a key that is not ours now. It can be read, and
 	// nothing can be decided on it.
 	foreign bool
+	// unknown: of such a key it is not known either that it was ever ours.
+	unknown bool
 	// foreignEnd: the end that was asked for last was so by such a key.
 	foreignEnd bool
 	// restsOn is when the last was of the events that a grant rests on; requester and
@@ -42,11 +44,12 @@ func fold(ctx context.Context, id string, entries []Entry, signer Signer) (folde
 }
 
 func (f *folded) add(ctx context.Context, id string, version int, entry Entry, signer Signer) error {
-	t, event, foreign, err := f.check(ctx, id, version, entry, signer)
+	t, event, by, err := f.check(ctx, id, version, entry, signer)
 	if err != nil {
 		return err
 	}
-	f.foreign = f.foreign || foreign
+	foreign := by != nil
+	f.foreign, f.unknown = f.foreign || foreign, f.unknown || foreign && !errors.Is(by, errAged)
 	if event.Action == access.EndAsked {
 		f.foreignEnd = foreign
 	}
@@ -64,31 +67,30 @@ func (f *folded) add(ctx context.Context, id string, version int, entry Entry, s
 	return f.apply(event)
 }
 
-// check holds one entry against its place in the chain, its signature and its parts.
+// check holds one entry against its place in the chain, its signature and its parts. by is the
+// errForeignKey of one that is signed with a key that is not ours now.
 func (f *folded) check(ctx context.Context, id string, version int, entry Entry, signer Signer) (t text, event access.Event,
-	foreign bool, err error) {
+	by, err error) {
 	if t, err = read(entry.Text); err != nil {
-		return t, event, false, err
+		return t, event, nil, err
 	}
 	if t.ID != id || t.Version != version || t.Before != f.head {
-		return t, event, false, errors.New("it does not follow on the one before")
+		return t, event, nil, errors.New("it does not follow on the one before")
 	}
 	if f.signs(t.Action) {
 		err = signer.Verify(ctx, entry.Text, entry.Signature)
-		if foreign = errors.Is(err, errForeignKey); foreign {
-			err = attested(entry.Text, entry.Signature)
+		if errors.Is(err, errForeignKey) {
+			by, err = err, attested(entry.Text, entry.Signature)
 		}
 		if err != nil {
-			return t, event, foreign, err
+			return t, event, by, err
 		}
 	}
 	for len(entry.Parts) < len(t.Parts) {
 		entry.Parts = append(entry.Parts, Part{}) // erased
 	}
-	if event, err = entry.open(t); err != nil {
-		return t, event, foreign, err
-	}
-	return t, event, foreign, nil
+	event, err = entry.open(t)
+	return t, event, by, err
 }
 
 // signs is whether the next event must be signed if it is of the action: an intent, and the
@@ -206,6 +208,12 @@ func (f *folded) refuse(kind access.Kind, code access.Code, why string) error {
 
 // decidable is whether something can still come of the request as it is recorded.
 func decidable(s access.State) bool { return s == access.Pending || toGrant(s) }
+
+// settled is whether nothing comes of the request any more as it is recorded, so that people may be
+// erased of it, which changes no version.
+func (f *folded) settled() bool {
+	return !decidable(f.request.State) && f.request.State != access.Active && !f.request.Unreviewed()
+}
 
 // toGrant is whether it is to be written.
 func toGrant(s access.State) bool { return s == access.Approved || s == access.Scheduled }

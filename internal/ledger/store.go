@@ -80,6 +80,7 @@ func (s *Store) Open(ctx context.Context, ref string) (access.Request, error) {
 	}
 	s.remember(id, f)
 	f.request.Unattested = f.foreign
+	f.request.UnknownKey = f.unknown
 	if f.foreignEnd { // nothing is ended because somebody without a key says so
 		f.request.Ending = time.Time{}
 	}
@@ -264,7 +265,8 @@ func (s *Store) remember(id string, f folded) {
 }
 
 // recall is what an event of the request follows on, as far as that is known: nothing at
-// all, where the request is to be made, or what was opened. It belongs to the caller.
+// all, where the request is to be made, or what was opened, unless it may have been erased since. It
+// belongs to the caller.
 func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 	if free && r.Version == 0 {
 		return folded{approvers: map[string]bool{}}, true
@@ -272,7 +274,7 @@ func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.recent[r.ID]
-	if age := s.c.Now().Sub(known.at); !ok || age < 0 || age >= recentTime {
+	if age := s.c.Now().Sub(known.at); !ok || age < 0 || age >= recentTime || known.f.settled() {
 		return folded{}, false
 	}
 	f := known.f

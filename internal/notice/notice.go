@@ -330,6 +330,9 @@ func (w Writer) ended(facts *Facts, n access.Notice) {
 	facts.Heading, facts.Button = w.text("notice.ended"), w.text("notice.button")
 	facts.Intro = w.said(r, "notice.ended.intro", "notice.asking.ended.intro", "by", n.By)
 	facts.Rows = append([]Row{w.row("notice.ended-by", cmp.Or(string(n.By), r.Asking.Application))}, w.who(n)...)
+	if n.By == "" && r.Asking.IsZero() {
+		facts.Intro, facts.Rows = w.said(r, "notice.ended.unknown", "notice.asking.ended.intro"), w.who(n)
+	}
 	if !n.Window.IsZero() {
 		facts.Rows = append(facts.Rows, w.row("notice.was-until", w.instant(n.Window.End)))
 	}

@@ -1,6 +1,7 @@
 package notice_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,17 @@ func TestNoDelayIsToldWhereThereIsNone(t *testing.T) {
 	ended.Kind, ended.By = access.NoticeEnded, "erin@example.com"
 	if facts, err = w.Write(ended); err != nil || len(facts.Notes) != 0 {
 		t.Errorf("%q, %v", facts.Notes, err)
+	}
+}
+
+// Where it is not known who ended access, nobody is said to have.
+func TestNobodyIsSaidToHaveEndedWhatIsNotKnown(t *testing.T) {
+	ended := approvedInPart()
+	ended.Kind, ended.By = access.NoticeEnded, ""
+	facts, err := writer("Google Cloud").Write(ended)
+	named := slices.ContainsFunc(facts.Rows, func(r notice.Row) bool { return r.Label == "Ended by" })
+	if err != nil || named || !strings.HasSuffix(facts.Intro, "was ended before its end. By whom is not known here.") {
+		t.Errorf("%q, %+v, %v", facts.Intro, facts.Rows, err)
 	}
 }
 

@@ -223,8 +223,9 @@ func wholeRequest(t *testing.T, f Fixture, again broker.Memory) {
 	e.Window = access.Window{}
 	var notice access.Notice
 	fill(reflect.ValueOf(&notice).Elem())
-	notice.Later = false                                              // it is said to the store, and not kept
-	notice.Earlier = nil                                              // it is found when it is told
+	notice.Later = false // it is said to the store, and not kept
+	notice.Earlier = nil // it is found when it is told
+	notice.Request.UnknownKey = false
 	notice.Request.Unattested, notice.Request.Attestation = false, "" // it is found when a request is read, or listed
 	if _, err := again.Commit(context.Background(), e, []access.Notice{notice}); err != nil {
 		t.Fatal(err)

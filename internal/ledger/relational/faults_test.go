@@ -711,6 +711,62 @@ func TestWhoReviewedABrokenGlassIsErased(t *testing.T) {
 	}
 }
 
+// What an instance knew a moment ago brings nobody back: jitaccess ledger erase is a process of its own.
+func TestWhoWasErasedIsNotWrittenAgain(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			s := store(t, home, c)
+			scene(t, home, s, c)
+			r, err := s.Open(t.Context(), denied)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "dora@example.com", c.Now()); err != nil || done.Requests == 0 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			bounced := access.Event{Action: access.MailBounced, At: c.Now(), Request: r, Caller: access.Caller{Method: access.MethodSystem},
+				Bounce: access.Bounce{To: "ana@example.com", Status: "5.1.1", At: c.Now()}}
+			if _, err := s.Commit(t.Context(), bounced, nil); err != nil {
+				t.Fatal(err)
+			}
+			if row := home.text(t, "SELECT summary FROM requests WHERE id = ?", denied); strings.Contains(row, "dora") {
+				t.Errorf("written again: %s", row)
+			}
+			if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
+				t.Errorf("%+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// How old a request is, its entries say: whoever may write rows has nothing erased before its time,
+// or kept after it.
+func TestARowDoesNotSayWhatIsErased(t *testing.T) {
+	for name, open := range riggedHomes {
+		t.Run(name, func(t *testing.T) {
+			c, home := newClock(), open(t)
+			scene(t, home, store(t, home, c), c)
+			before := c.Now().Add(time.Second)
+			home.exec(t, "UPDATE requests SET made = ? WHERE id = ?", c.Now().Add(9000*time.Hour).UnixMicro(), denied)
+			c.Advance(1000 * time.Hour)
+			if done, err := ledger.Retain(t.Context(), home, keys(t, secret), before.Add(-time.Hour), c.Now()); err != nil || done.Requests != 0 {
+				t.Errorf("nothing is so old: %+v, %v", done, err)
+			}
+			home.exec(t, "UPDATE requests SET made = 1 WHERE id = ?", granted)
+			if done, err := ledger.Retain(t.Context(), home, keys(t, secret), before.Add(-time.Hour), c.Now()); err != nil || done.Requests != 0 {
+				t.Errorf("by its row it is old: %+v, %v", done, err)
+			}
+			if _, err := ledger.Retain(t.Context(), home, keys(t, secret), before, c.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if n := home.text(t, "SELECT COUNT(*) FROM parts WHERE request_id = ?", denied); n != "0" {
+				t.Errorf("by its row it is of the future: %s parts", n)
+			}
+		})
+	}
+}
+
 // One request that is damaged keeps the data of nobody else.
 func TestWhatIsDamagedKeepsNothingElseFromBeingErased(t *testing.T) {
 	for name, open := range riggedHomes {
