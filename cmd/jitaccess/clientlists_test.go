@@ -31,6 +31,26 @@ func TestRolesOnWhatCanBeRead(t *testing.T) {
 	alices.must("roles", project)
 }
 
+// What a service answers is printed as it came, but for what a terminal would obey.
+func TestAnAnswerDoesNotSpeakToTheTerminal(t *testing.T) {
+	const text = "{\"requests\":[{\"activationId\":\"r\",\"justification\":\"a\u009b2J\u202eb <&>\", \"more\": 1.0}]}"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/api/policy" {
+			_, _ = w.Write([]byte(`{"signedInUser":{"email":"ana@example.com"}}`))
+			return
+		}
+		_, _ = w.Write([]byte(text))
+	}))
+	t.Cleanup(s.Close)
+	anas := shell(t)
+	anas.typed = "a-token"
+	anas.must("login", s.URL, "--token-file", "-")
+	if out := anas.must("history", "--json"); out != strings.NewReplacer("\u009b", `\u009b`, "\u202e", `\u202e`).Replace(text)+"\n" {
+		t.Errorf("%q", out)
+	}
+}
+
 // What goes wrong with one resource is said of it; what would go wrong with each ends the command.
 func TestWhatEndsAListOfRoles(t *testing.T) {
 	answer := func(status int, media, text string) http.HandlerFunc {
