@@ -303,6 +303,25 @@ func TestATokenOfPomeriumForAnotherHost(t *testing.T) {
 	}
 }
 
+// What a service says is Pomerium's sign-in page is opened where it can be one: by https, or on this machine.
+func TestWherePomeriumSignsIn(t *testing.T) {
+	for address, good := range map[string]bool{
+		"https://login.example.com/.pomerium/sign_in": true, "http://localhost:4711/.pomerium/program": true,
+		"http://login.example.com/": false, "https://login.example.com@evil.example/": false, "javascript:alert(1)": false,
+		"file:///etc/passwd": false, "--version": false, "": false, "https://a.example/\x1b[2J": false,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(address)) }))
+		opened := false
+		ctx, stop := context.WithCancel(t.Context())
+		_, err := client.SignIn{Origin: client.Origin(s.URL), Front: client.Pomerium, Random: rand.Reader,
+			Browse: func(context.Context, string, string) error { opened = true; stop(); return nil }}.Do(ctx)
+		if stop(); err == nil || opened != good {
+			t.Errorf("%q: opened %v, %v", address, opened, err)
+		}
+		s.Close()
+	}
+}
+
 // A redirect takes the token nowhere, and what is unknown is said to be.
 func TestStrangeFronts(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))

@@ -138,8 +138,8 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(outbound.Bound(response.Body, maxToken))
 	address := strings.TrimSpace(string(text))
-	u, bad := url.Parse(address)
-	if err != nil || response.StatusCode != http.StatusOK || bad != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	// By https, and without a user, behind which another host would be hidden.
+	if _, bad := ParseOrigin(address); err != nil || response.StatusCode != http.StatusOK || bad != nil {
 		return "", fmt.Errorf("the answer of Pomerium (%d) does not say where to log in; its programmatic access may be switched off",
 			response.StatusCode)
 	}
