@@ -685,8 +685,10 @@ func passes(err error) bool {
 // verdict is what a script is told of how a wait ended.
 func verdict(state string) error {
 	switch strings.ToLower(state) {
-	case "active", "ended", "expired":
+	case "active":
 		return nil
+	case "ended", "expired": // what follows would run without the access
+		return ended(exitChanged, "it was granted, and is over: %s", plain(state))
 	case "lapsed":
 		return ended(exitNobody, "nobody has decided in time")
 	}
