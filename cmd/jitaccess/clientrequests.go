@@ -68,7 +68,8 @@ func (c *caller) roles(args []string) error {
 		}
 	}
 	if c.json {
-		err = printJSON(c.stdout, "", map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...), "unread": unread})
+		err = printJSON(c.stdout, "", map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...),
+			"unread": unread})
 	} else {
 		c.warnings(warnings)
 		err = c.table([]string{"ON", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)

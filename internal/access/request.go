@@ -128,8 +128,9 @@ var rightToLeft = &unicode.RangeTable{
 
 // Cell is a text of others as a field of CSV that no spreadsheet takes for a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection): one that would begin like one has
-// an apostrophe before it, and what is unseen in it is spelled out, as Visible does. An apostrophe has also what comes after a semicolon, a tab or a line break, where
-// fields end for the spreadsheets of half of Europe, whatever quotes are around them.
+// an apostrophe before it. So has what comes after a semicolon, a tab or a line break, where
+// fields end for the spreadsheets of half of Europe, whatever quotes are around them. What is
+// unseen in it is spelled out, as by Visible.
 func Cell(text string) string {
 	var b strings.Builder
 	begins := true
