@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"time"
 	"unicode"
 
+	"jitaccess/internal/access"
 	cli "jitaccess/internal/client"
 )
 
@@ -312,17 +312,10 @@ func (p *pairs) Set(text string) error {
 
 // What is printed.
 
-// answered prints an answer as it came.
+// answered prints an answer as it came, but that what others wrote in it does not speak to the terminal.
 func (c *caller) answered(a cli.Answer) error {
-	_, err := fmt.Fprintln(c.stdout, string(a))
+	_, err := fmt.Fprintf(c.stdout, "%s\n", access.VisibleJSON(a))
 	return err
-}
-
-// answeredAs prints what several answers are together.
-func (c *caller) answeredAs(v any) error {
-	e := json.NewEncoder(c.stdout)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // table prints rows below one another. What others wrote cannot break out of its cell, nor speak to the terminal.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -413,6 +414,20 @@ func TestBadCommandLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.fails(exitFailure, "may be read by others", "roles")
+}
+
+// A script that waited goes on where there is access, and nowhere else.
+func TestHowAWaitEnds(t *testing.T) {
+	for state, want := range map[string]int{"active": exitOK, "ACTIVE": exitOK, "ended": exitChanged, "expired": exitChanged, "lapsed": exitNobody,
+		"denied": exitRefused, "withdrawn": exitRefused, "failed": exitRefused, "": exitRefused, "something new": exitRefused} {
+		got := exitOK
+		if o, ok := errors.AsType[*outcome](verdict(state)); ok {
+			got = o.status
+		}
+		if got != want {
+			t.Errorf("%q: %d, want %d", state, got, want)
+		}
+	}
 }
 
 // What others wrote cannot speak to the terminal.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,41 @@ func TestRolesOnWhatCanBeRead(t *testing.T) {
 		t.Errorf("there are no others: %s", said)
 	}
 	alices.must("roles", project)
+}
+
+// What a service answers is printed as it came, but for what a terminal would obey.
+func TestAnAnswerDoesNotSpeakToTheTerminal(t *testing.T) {
+	const text = "{\"requests\":[{\"activationId\":\"r\",\"justification\":\"a\u009b2J\u202eb <&>\", \"more\": 1.0}]}"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/api/policy" {
+			_, _ = w.Write([]byte(`{"signedInUser":{"email":"ana@example.com"}}`))
+			return
+		}
+		_, _ = w.Write([]byte(text))
+	}))
+	t.Cleanup(s.Close)
+	anas := shell(t)
+	anas.typed = "a-token"
+	anas.must("login", s.URL, "--token-file", "-")
+	if out := anas.must("history", "--json"); out != strings.NewReplacer("\u009b", `\u009b`, "\u202e", `\u202e`).Replace(text)+"\n" {
+		t.Errorf("%q", out)
+	}
+}
+
+// Nor does the address at which somebody is to sign in, as a service says it.
+func TestASignInAddressDoesNotSpeakToTheTerminal(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("https://login.example.com/\u009b2J\u202egpj.exe"))
+	}))
+	t.Cleanup(s.Close)
+	anas := shell(t)
+	ctx, stop := context.WithCancel(t.Context())
+	anas.browse = func(context.Context, string) error { stop(); return nil }
+	code, _, said := anas.typesUntil(ctx, "login", s.URL, "--front", "pomerium")
+	if code != exitInterrupted || !strings.Contains(said, "  https://login.example.com/") || strings.ContainsAny(said, "\u009b\u202e") {
+		t.Errorf("%d %q", code, said)
+	}
 }
 
 // What goes wrong with one resource is said of it; what would go wrong with each ends the command.

@@ -133,7 +133,7 @@ func (c *caller) readSecret(path string) ([]byte, error) {
 
 // browseTo has the user open an address, which is said too: a browser may be on another machine, or none.
 func (c *caller) browseTo(ctx context.Context, address, letters string) error {
-	fmt.Fprintf(c.stderr, "Log in by browser on this machine:\n\n  %s\n\n", address)
+	fmt.Fprintf(c.stderr, "Log in by browser on this machine:\n\n  %s\n\n", plain(address)) // Pomerium says it
 	if letters != "" {
 		fmt.Fprintf(c.stderr, "Its page shows these letters, if it is this log-in:  %s\n\n", letters)
 	}

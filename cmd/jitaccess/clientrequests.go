@@ -68,7 +68,8 @@ func (c *caller) roles(args []string) error {
 		}
 	}
 	if c.json {
-		err = c.answeredAs(map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...), "unread": unread})
+		err = printJSON(c.stdout, "", map[string]any{"projects": append([]any{}, all...), "warnings": append([]string{}, warnings...),
+			"unread": unread})
 	} else {
 		c.warnings(warnings)
 		err = c.table([]string{"ON", "ROLE", "HOW", "STATUS", "UNTIL"}, rows)
@@ -704,8 +705,10 @@ func passes(err error) bool {
 // verdict is what a script is told of how a wait ended.
 func verdict(state string) error {
 	switch strings.ToLower(state) {
-	case "active", "ended", "expired":
+	case "active":
 		return nil
+	case "ended", "expired": // what follows would run without the access
+		return ended(exitChanged, "it was granted, and is over: %s", plain(state))
 	case "lapsed":
 		return ended(exitNobody, "nobody has decided in time")
 	}

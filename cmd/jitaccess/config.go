@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +36,7 @@ func runConfig(args []string, env func(string) string, stdout, stderr io.Writer)
 	e.Warnings = append(e.Warnings, config.Unknown(os.Environ())...)
 	var err error
 	if *asJSON {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(e)
+		err = printJSON(stdout, "  ", e)
 	} else {
 		err = explainInText(stdout, e)
 	}

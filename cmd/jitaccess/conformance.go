@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -73,10 +72,7 @@ func runConformance(ctx context.Context, args []string, env func(string) string,
 		return failed(stderr, exitUsage, err)
 	}
 	if *asJSON {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = printJSON(stdout, "  ", report)
 	} else {
 		err = report.Text(stdout)
 	}

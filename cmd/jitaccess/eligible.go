@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -41,7 +40,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	switch *format {
 	case "json":
-		e.out = newRolesJSON(stdout)
+		e.out = rolesJSON{stdout}
 	case "csv":
 		e.out = newRolesCSV(stdout)
 	default:
@@ -77,7 +76,7 @@ func runEligible(ctx context.Context, args []string, env func(string) string, st
 	}
 	named, unread := namedNow(ctx, c, google)
 	if unread != nil {
-		fmt.Fprintf(stderr, "folders and organizations are left out: %v\n", unread)
+		fmt.Fprintf(stderr, "folders and organizations are left out: %s\n", told(unread))
 	}
 	e.broker = broker.New(broker.Config{Providers: registered(google.provider.Naming(func() []access.Resource { return named })),
 		Policy: policyOf(c).Naming(named), Now: e.now})
@@ -172,7 +171,7 @@ func (e *eligible) run(ctx context.Context) error {
 }
 
 // told is an error in words, with what there is to do, and its cause. Who reads it is the
-// administrator whom people are sent to.
+// administrator whom people are sent to; others may have written parts of it.
 func told(err error) string {
 	e := access.AsError(err)
 	text, next := inWords(e)
@@ -188,7 +187,7 @@ func told(err error) string {
 	if cause != nil {
 		text += " (" + cause.Error() + ")"
 	}
-	return text
+	return access.Visible(text)
 }
 
 // Asset Inventory allows 100 look-ups a minute, which a listing of everything uses
@@ -294,21 +293,15 @@ type rolesWriter interface {
 }
 
 // rolesJSON writes one object a line.
-type rolesJSON struct{ *json.Encoder }
+type rolesJSON struct{ w io.Writer }
 
-func newRolesJSON(w io.Writer) rolesJSON {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return rolesJSON{encoder}
-}
-
-func (w rolesJSON) write(r personRoles) error { return w.Encode(r) }
+func (w rolesJSON) write(r personRoles) error { return printJSON(w.w, "", r) }
 
 func (w rolesJSON) finish(all []forNobody) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return w.Encode(map[string][]forNobody{"forNobody": all})
+	return printJSON(w.w, "", map[string][]forNobody{"forNobody": all})
 }
 
 // rolesCSV writes one line for each binding through which a person has a role, and one,

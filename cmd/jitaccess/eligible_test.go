@@ -226,7 +226,7 @@ func TestEligibleOfPolicyAnalyzer(t *testing.T) {
 // with the cause, and nowhere by the code of an error.
 func TestEligibleSpeaksInWords(t *testing.T) {
 	var faults, out bytes.Buffer
-	e := eligible{now: time.Now, sleep: func(context.Context, time.Duration) error { return nil }, stderr: &faults, out: newRolesJSON(&out)}
+	e := eligible{now: time.Now, sleep: func(context.Context, time.Duration) error { return nil }, stderr: &faults, out: rolesJSON{&out}}
 	id := access.EntitlementID{Resource: "projects/a", Role: "roles/x"}
 	unreadable := &access.Error{Kind: access.Upstream, Code: access.CodeGroupUnreadable, Args: access.Args{"group": "sre@example.com"},
 		Err: errors.New("the directory says no")}

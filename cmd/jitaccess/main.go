@@ -3,7 +3,10 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -64,6 +67,20 @@ func failed(stderr io.Writer, code int, err error) int {
 	return code
 }
 
+// printJSON prints a value, indented by a text unless that is empty. What others wrote in it does not speak to the
+// terminal.
+func printJSON(w io.Writer, indent string, value any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := w.Write(access.VisibleJSON(text.Bytes()))
+	return err
+}
+
 // run is the program, without the process around it: it returns when ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	command := "serve"
@@ -78,6 +95,30 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return serve(ctx, args, env, stdout, stderr)
 	case "sandbox":
 		return runSandbox(ctx, args, env, stdout, stderr)
+	}
+	out := &printed{w: stdout}
+	code := runOnce(ctx, command, args, env, out, stderr)
+	if code == exitOK && out.err != nil {
+		return failed(stderr, exitFailure, fmt.Errorf("what it says of what it did could not be printed: %w", out.err))
+	}
+	return code
+}
+
+// printed is where a command prints. Who reads half of what it says must not be told by the exit status that this is all.
+type printed struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printed) Write(text []byte) (int, error) {
+	n, err := p.w.Write(text)
+	p.err = cmp.Or(p.err, err)
+	return n, err
+}
+
+// runOnce is a command that does one thing, and ends.
+func runOnce(ctx context.Context, command string, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	switch command {
 	case "doctor":
 		return runDoctor(ctx, args, env, stdout, stderr)
 	case "config":

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"jitaccess/internal/access"
 	"jitaccess/internal/porttest"
 )
 
@@ -179,6 +180,49 @@ func get(t *testing.T, url string, ended <-chan int, said fmt.Stringer) (int, st
 			t.Fatalf("%v\n%s", err, said)
 		case <-time.After(5 * time.Millisecond): // what begins needs the processor
 		}
+	}
+}
+
+// Whoever gets less than all that a command prints is not told by its status that this is all.
+func TestWhatCannotBePrintedIsNoSuccess(t *testing.T) {
+	for _, line := range []string{"version", "help", "login --help", "policy schema", "completion bash"} {
+		env := func(string) string { return "" }
+		var out, bad bytes.Buffer
+		if code := run(t.Context(), strings.Fields(line), env, &out, &bad); code != exitOK {
+			t.Fatalf("%s: %d, %s", line, code, &bad)
+		}
+		for _, room := range []int{0, out.Len() - 1} {
+			bad.Reset()
+			if code := run(t.Context(), strings.Fields(line), env, &full{room}, &bad); code == exitOK || !strings.Contains(bad.String(), "no room") {
+				t.Errorf("%s, with room for %d bytes: %d, %s", line, room, code, &bad)
+			}
+		}
+	}
+}
+
+// full has room for so many bytes more.
+type full struct{ room int }
+
+func (f *full) Write(text []byte) (int, error) {
+	if f.room -= len(text); f.room < 0 {
+		return 0, errors.New("no room")
+	}
+	return len(text), nil
+}
+
+// What others wrote does not speak to the terminal by JSON either, and means what it meant.
+func TestJSONDoesNotSpeakToTheTerminal(t *testing.T) {
+	const evil = "a\u009b2J\u202e\x1b[2Jb <&> \U000e0041"
+	var out bytes.Buffer
+	if err := printJSON(&out, "", map[string]string{"title": evil}); err != nil || strings.ContainsFunc(strings.TrimSuffix(out.String(), "\n"), access.Unseen) {
+		t.Errorf("%v: %q", err, &out)
+	}
+	var read map[string]string
+	if err := json.Unmarshal(out.Bytes(), &read); err != nil || read["title"] != evil {
+		t.Errorf("%v: %q", err, read)
+	}
+	if text := told(&access.Error{Kind: access.Unavailable, Code: access.CodeLedgerUnavailable, Err: errors.New(evil + "\nforged: line")}); strings.ContainsFunc(text, access.Unseen) {
+		t.Errorf("%q", text)
 	}
 }
 

@@ -228,11 +228,7 @@ func (r *reconciled) add(all []access.Difference) {
 	}
 }
 
-func (r reconciled) json(w io.Writer) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(r)
-}
+func (r reconciled) json(w io.Writer) error { return printJSON(w, "", r) }
 
 // table is for reading: a line for each difference, and under each what there is to do.
 // Others wrote some of what is in it.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -219,10 +218,7 @@ func inFullWords(err error) error {
 
 func printShadow(w io.Writer, r shadow.Report, people int, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(w, "  ", r)
 	}
 	if len(r.Differences) > 0 {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -213,7 +213,9 @@ func TestAReleaseIsOfATag(t *testing.T) {
 		says   string // empty where it begins
 	}{
 		"as it was tagged":      {"true", ""},
-		"an ignored file":       {"echo x >notes", ""},
+		"an ignored file":       {"echo canary >notes", ""},
+		"a file kept from git":  {"echo more >.git/info/exclude && echo canary >more", ""},
+		"an overlooked change":  {"git update-index --assume-unchanged go.mod && echo canary >>go.mod", ""},
 		"an annotated tag":      {"git tag -d v1 && git tag -a -m v1 v1", ""},
 		"a changed file":        {"echo x >>go.mod", "not committed"},
 		"a staged file":         {"echo x >>go.mod && git add .", "not committed"},
@@ -227,7 +229,7 @@ func TestAReleaseIsOfATag(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			for file, text := range map[string]string{"key": "", "bin/go": "#!/bin/sh\necho begun; exit 1\n", "source/go.mod": "module x\n", "source/.gitignore": "notes\n"} {
+			for file, text := range map[string]string{"key": "", "bin/go": "#!/bin/sh\necho begun; cat *; exit 1\n", "source/go.mod": "module x\n", "source/.gitignore": "notes\n"} {
 				if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(folder, file)), 0o755), os.WriteFile(filepath.Join(folder, file), []byte(text), 0o755)); err != nil {
 					t.Fatal(err)
 				}
@@ -239,7 +241,8 @@ func TestAReleaseIsOfATag(t *testing.T) {
 				"GIT_CONFIG_SYSTEM=/dev/null", "GIT_CEILING_DIRECTORIES="+folder, "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com",
 				"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
 			said, err := command.CombinedOutput()
-			if err == nil || c.says != "" && !strings.Contains(string(said), c.says) || strings.Contains(string(said), "begun\n") != (c.says == "") {
+			if err == nil || c.says != "" && !strings.Contains(string(said), c.says) || strings.Contains(string(said), "begun\n") != (c.says == "") ||
+				c.says == "" && !strings.Contains(string(said), "module x\n") || strings.Contains(string(said), "canary") {
 				t.Errorf("%v: %s", err, said)
 			}
 		})

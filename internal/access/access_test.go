@@ -3,8 +3,10 @@ package access_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -408,12 +410,30 @@ func TestEntitlementIDsAreOrderedByTheirText(t *testing.T) {
 	}
 }
 
+// JSON that is shown means what it meant, and obeys nobody.
+func TestVisibleJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a": "Просмотр 👍 閲覧 <&>"}`:              `{"a": "Просмотр 👍 閲覧 <&>"}`,
+		"{\n\t\"a\": 1\n}":                        "{\n\t\"a\": 1\n}",
+		"[\"a\u009b2Jb\x7f\u202ec\u200b\u2028\"]": `["a\u009b2Jb\u007f\u202ec\u200b\u2028"]`,
+		"[\"a\U000e0041\U0010fffd\"]":             `["a\udb40\udc41\udbff\udffd"]`,
+		"[1,\r2]":                                 `[1, 2]`,
+		`["\u001b", "\\"]`:                        `["\u001b", "\\"]`,
+	} {
+		got := access.VisibleJSON([]byte(text))
+		var before, after any
+		if json.Unmarshal([]byte(text), &before) != nil || json.Unmarshal(got, &after) != nil || string(got) != want || !reflect.DeepEqual(before, after) {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestACellIsNoFormula(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "a": "a", "a=1": "a=1", "2026-01-01": "2026-01-01", "a, b; c": "a, b; c", " =1": " =1",
 		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\t=1": "'\t=1", "\r=1": "'\r=1", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x",
 		"a;=1": "a;'=1", ";;-1": ";;'-1", `a;"=1"`: `a;'"=1"`, "a\n=1": "a\n'=1", "a\r\n+1": "a\r\n'+1", "a\t@x": "a\t'@x", "=1;=2": "'=1;'=2",
-		"\xff=1": "\uFFFD=1",
+		"\xff=1": "\uFFFD=1", "a\x1b[2Jb\u009bc\u202ed": "a[U+001B][2Jb[U+009B]c[U+202E]d", "\u200b=1": "[U+200B]=1",
 	} {
 		if got := access.Cell(text); got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)

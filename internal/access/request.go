@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -80,6 +81,28 @@ func Visible(text string) string {
 	return b.String()
 }
 
+// VisibleJSON is JSON in which what a terminal or a log viewer would not show, or would obey, is escaped: it means what
+// it meant.
+func VisibleJSON(text []byte) []byte {
+	shown := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case ' ' <= r && r <= '~', r == '\n', r == '\t':
+			shown = append(shown, byte(r))
+		case r == '\r': // between two values; within one it is escaped already
+			shown = append(shown, ' ')
+		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
+			shown = utf8.AppendRune(shown, r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			shown = fmt.Appendf(shown, `\u%04x\u%04x`, high, low)
+		default:
+			shown = fmt.Appendf(shown, `\u%04x`, r)
+		}
+	}
+	return shown
+}
+
 // Isolated is a text of others for the middle of another: one that has letters written from
 // right to left is put between U+2068 and U+2069, so that what stands around it keeps its order
 // (https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates). What would end that
@@ -106,7 +129,8 @@ var rightToLeft = &unicode.RangeTable{
 // Cell is a text of others as a field of CSV that no spreadsheet takes for a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection): one that would begin like one has
 // an apostrophe before it. So has what comes after a semicolon, a tab or a line break, where
-// fields end for the spreadsheets of half of Europe, whatever quotes are around them.
+// fields end for the spreadsheets of half of Europe, whatever quotes are around them. What is
+// unseen in it is spelled out, as by Visible.
 func Cell(text string) string {
 	var b strings.Builder
 	begins := true
@@ -116,7 +140,11 @@ func Cell(text string) string {
 		if formula {
 			b.WriteByte('\'')
 		}
-		b.WriteRune(r)
+		if Unseen(r) && !strings.ContainsRune("\t\r\n", r) {
+			fmt.Fprintf(&b, "[U+%04X]", r)
+		} else {
+			b.WriteRune(r)
+		}
 		begins = !formula && strings.ContainsRune(";\t\r\n", r)
 	}
 	return b.String()

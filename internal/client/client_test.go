@@ -254,6 +254,74 @@ func TestSigningInBehindPomerium(t *testing.T) {
 	}
 }
 
+// A token for another host, to whose Pomerium a service has led on, is not sent to that service.
+func TestATokenOfPomeriumForAnotherHost(t *testing.T) {
+	jwt := func(claims string) string {
+		encoded := base64.RawURLEncoding.EncodeToString
+		return encoded([]byte(`{"alg":"HS256"}`)) + "." + encoded([]byte(claims)) + "." + encoded([]byte("signed"))
+	}
+	for _, test := range []struct {
+		name, claims, refused string
+	}{
+		{"for the service", `{"aud":["login.example.com","localhost:4711","HOST"]}`, ""},
+		{"for it, without its port", `{"aud":["127.0.0.1"]}`, ""},
+		{"for it alone", `{"aud":"HOST"}`, ""},
+		{"for nobody that is named", `{"exp":4102444800}`, ""},
+		{"not to be read", "", ""},
+		{"for another", `{"aud":["login.example.com","localhost:4711","access.example.com"]}`, `"access.example.com"`},
+		{"for another alone", `{"aud":"access.example.com"}`, `"access.example.com"`},
+		{"for what its host begins with", `{"aud":["127.0.0.1.example.com"]}`, "not for http://127.0.0.1"},
+		{"for something else", `{"aud":7}`, "does not say for which host"},
+	} {
+		sent := false
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/.pomerium/api/v1/login" {
+				_, _ = w.Write([]byte("https://login.example.com/.pomerium/sign_in?to=" + url.QueryEscape(r.FormValue("pomerium_redirect_uri"))))
+				return
+			}
+			sent = sent || r.Header.Get("Authorization") != ""
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"signedInUser":{"email":"ana@example.com"}}`))
+		}))
+		token := "opaque"
+		if test.claims != "" {
+			token = jwt(strings.ReplaceAll(test.claims, "HOST", strings.TrimPrefix(s.URL, "http://")))
+		}
+		browse := func(_ context.Context, address, _ string) error {
+			u, _ := url.Parse(address)
+			answer, err := http.Get(u.Query().Get("to") + "?" + url.Values{"pomerium_jwt": {token}}.Encode())
+			if err == nil {
+				answer.Body.Close()
+			}
+			return err
+		}
+		_, err := client.SignIn{Origin: client.Origin(s.URL), Front: client.Pomerium, Browse: browse, Random: rand.Reader}.Do(t.Context())
+		if (err != nil) != (test.refused != "") || err != nil && !strings.Contains(err.Error(), test.refused) || sent != (test.refused == "") {
+			t.Errorf("%s: %v, sent: %v", test.name, err, sent)
+		}
+		s.Close()
+	}
+}
+
+// What a service says is Pomerium's sign-in page is opened where it can be one: by https, or on this machine.
+func TestWherePomeriumSignsIn(t *testing.T) {
+	for address, good := range map[string]bool{
+		"https://login.example.com/.pomerium/sign_in": true, "http://localhost:4711/.pomerium/program": true,
+		"http://login.example.com/": false, "https://login.example.com@evil.example/": false, "javascript:alert(1)": false,
+		"file:///etc/passwd": false, "--version": false, "": false, "https://a.example/\x1b[2J": false,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(address)) }))
+		opened := false
+		ctx, stop := context.WithCancel(t.Context())
+		_, err := client.SignIn{Origin: client.Origin(s.URL), Front: client.Pomerium, Random: rand.Reader,
+			Browse: func(context.Context, string, string) error { opened = true; stop(); return nil }}.Do(ctx)
+		if stop(); err == nil || opened != good {
+			t.Errorf("%q: opened %v, %v", address, opened, err)
+		}
+		s.Close()
+	}
+}
+
 // A redirect takes the token nowhere, and what is unknown is said to be.
 func TestStrangeFronts(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))

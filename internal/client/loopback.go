@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -136,8 +138,8 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(outbound.Bound(response.Body, maxToken))
 	address := strings.TrimSpace(string(text))
-	u, bad := url.Parse(address)
-	if err != nil || response.StatusCode != http.StatusOK || bad != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	// By https, and without a user, behind which another host would be hidden.
+	if _, bad := ParseOrigin(address); err != nil || response.StatusCode != http.StatusOK || bad != nil {
 		return "", fmt.Errorf("the answer of Pomerium (%d) does not say where to log in; its programmatic access may be switched off",
 			response.StatusCode)
 	}
@@ -148,5 +150,37 @@ func (s SignIn) byPomerium(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return clean([]byte(q.Get("pomerium_jwt")))
+	token, err := clean([]byte(q.Get("pomerium_jwt")))
+	if err != nil {
+		return "", err
+	}
+	return token, s.isForHere(token)
+}
+
+// isForHere returns why a token of Pomerium's does not go to the service: it says for which hosts it is, as one does
+// where Pomerium keeps the sessions itself, and none of them is the service's. Whoever is at another host can have
+// shown Pomerium's own page with the address of this program, and would be sent what opens the other.
+// https://github.com/pomerium/pomerium/blob/main/internal/authenticateflow/stateful.go (SignIn)
+func (s SignIn) isForHere(token string) error {
+	var said struct {
+		Aud json.RawMessage `json:"aud"`
+	}
+	_ = json.Unmarshal(payloadOf(token), &said)
+	var hosts []string
+	if one := ""; json.Unmarshal(said.Aud, &one) == nil {
+		hosts = []string{one}
+	} else if len(said.Aud) > 0 && json.Unmarshal(said.Aud, &hosts) != nil {
+		return errors.New("the token that the browser has brought does not say for which host it is; begin again")
+	}
+	here, err := url.Parse(string(s.Origin))
+	if err != nil {
+		return err
+	}
+	if len(hosts) > 0 && !slices.ContainsFunc(hosts, func(host string) bool {
+		return strings.EqualFold(host, here.Host) || strings.EqualFold(host, here.Hostname())
+	}) {
+		return fmt.Errorf("the token that the browser has brought is for %q, and not for %s, which may be after it; it was not sent. "+
+			"If one of them is the one that you mean, begin again with its address", hosts, s.Origin)
+	}
+	return nil
 }

@@ -51,6 +51,12 @@ func (s SignIn) byOwnLogin(ctx context.Context) (Token, error) {
 	if subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
 		return Token{}, errors.New("what the browser has brought is of another log-in; begin again")
 	}
+	// A service that is somebody else's can lead the browser on to one where its user is logged in, with all that was
+	// asked for and the same letters. The code is then that one's, and neither it nor the verifier goes here (RFC 9207).
+	if by := q.Get("iss"); by != string(s.Origin) {
+		return Token{}, fmt.Errorf("%q has let this program, and not %s, which may be after its token; it was sent to neither. "+
+			"If that is the one that you mean, begin again with its address", by, s.Origin)
+	}
 	var said struct {
 		Token   string
 		Expires time.Time

@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -19,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"jitaccess/internal/access"
 	"jitaccess/internal/events"
@@ -105,8 +103,7 @@ func (j *Journal) write(ctx context.Context, l line, at time.Time) error {
 	return err
 }
 
-// encode makes one line of JSON, ending in a line break. What a terminal or a log
-// viewer would not show, or would obey, is escaped: the text stays what it was.
+// encode makes one line of JSON, ending in a line break.
 func encode(l line) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
@@ -114,22 +111,7 @@ func encode(l line) ([]byte, error) {
 	if err := encoder.Encode(l); err != nil {
 		return nil, err
 	}
-	text := bytes.NewBuffer(make([]byte, 0, buffer.Len()))
-	for _, r := range strings.TrimSuffix(buffer.String(), "\n") {
-		switch {
-		case ' ' <= r && r <= '~':
-			text.WriteByte(byte(r))
-		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
-			text.WriteRune(r)
-		case r > 0xFFFF:
-			r -= 0x10000
-			fmt.Fprintf(text, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
-		default:
-			fmt.Fprintf(text, `\u%04x`, r)
-		}
-	}
-	text.WriteByte('\n')
-	return text.Bytes(), nil
+	return access.VisibleJSON(buffer.Bytes()), nil
 }
 
 // scrub takes secrets out of a text that the product did not write itself. A

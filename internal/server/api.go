@@ -197,7 +197,7 @@ func (s *server) apiPeers(r *http.Request, on access.Resource) (any, error) {
 // askedOf reads the entitlements whose reviewers are asked for: all on one resource,
 // at least one.
 func (s *server) askedOf(r *http.Request, on access.Resource) ([]access.EntitlementID, error) {
-	q, err := query(r)
+	q, err := query(r, "id", "role")
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func (v doneView) Works() template.HTML {
 
 // choose shows a resource, or the form for the roles that its address names.
 func (s *server) choose(r *http.Request, on access.Resource) (page, error) {
-	q, err := query(r)
+	q, err := query(r, access.FieldEntitlement, fieldRole)
 	if err != nil {
 		return page{}, err
 	}
@@ -157,7 +157,7 @@ func (s *server) askFor(r *http.Request, on access.Resource, texts []string, q u
 func (s *server) chooseForm(r *http.Request, offer broker.Offer, selected []string) chooseView {
 	v := chooseView{Frame: s.frame(r, "choose.title", "resource", s.called(s.languageOf(r), offer.Resource)), Resource: offer.Resource,
 		Warnings: s.viewWarnings(r, offer.Warnings), Roles: make([]RoleView, 0, len(offer.Roles))}
-	if q, err := query(r); err == nil && safe(r) {
+	if q, err := query(r, access.FieldEntitlement, fieldRole); err == nil && safe(r) {
 		v.Filled = filledIn(q)
 	}
 	for _, o := range offer.Roles {

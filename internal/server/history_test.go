@@ -346,3 +346,33 @@ func (b byHand) List(ctx context.Context, q ledger.Query) ([]ledger.Row, error) 
 	}
 	return rows, err
 }
+
+// What is there twice in an address, and may not be, is refused: a list of one person's requests must not pass for that
+// of two.
+func TestWhatIsThereTwiceInAnAddress(t *testing.T) {
+	_, h := withLedger(t)
+	for _, test := range []struct {
+		who    access.Principal
+		target string
+		status int
+	}{
+		{eve, "/api/requests?view=all&person=ana@example.com&person=ben@example.com", 400},
+		{eve, "/api/requests?view=mine&view=all", 400},
+		{eve, "/api/requests?view=all&role=roles/a&role=roles/b", 400},
+		{eve, "/history?state=active&state=denied", 400},
+		{eve, "/history.csv?person=ana@example.com&person=ben@example.com", 400},
+		{eve, "/history.json?from=2026-11-01&from=2026-11-02", 400},
+		{eve, "/history/month?month=2026-11&month=2026-10", 400},
+		{ana, "/review?activation=a&activation=b", 400},
+		{ana, "/?q=a&q=b", 400},
+		{ana, "/access/projects/shop?reason=a&reason=b", 400},
+		{ana, "/api/requests?person=%zz", 400},
+		{eve, "/api/requests?view=all&person=ana@example.com", 200},
+		{eve, "/api/requests?view=all&person=&state=", 200},
+	} {
+		w := visit(h, "GET", test.target, "", personHeader+": "+string(test.who), "X-JITACCESS: 1")
+		if w.Code != test.status || test.status == 400 && strings.Contains(w.Body.String(), "ben@example.com") {
+			t.Errorf("%s: %d %.300s", test.target, w.Code, w.Body)
+		}
+	}
+}

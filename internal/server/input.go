@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,11 +22,17 @@ func badInput(reason string, err error) error {
 }
 
 // query reads the query of the address. Unlike URL.Query it refuses what it cannot
-// read, instead of dropping it.
-func query(r *http.Request) (url.Values, error) {
+// read, instead of dropping it; so it does with what is there twice and is none of
+// the names that may be: whoever looks for two people's requests must not take one's for all.
+func query(r *http.Request, often ...string) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, badInput("the address is malformed", err)
+	}
+	for name, values := range q {
+		if len(values) > 1 && !slices.Contains(often, name) {
+			return nil, badInput("something is there twice in the address", nil)
+		}
 	}
 	return q, nil
 }
@@ -85,10 +92,7 @@ func reference(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch refs := q["activation"]; {
-	case len(refs) > 1:
-		return "", badInput("activation is there twice", nil)
-	case q.Get("activation") == "":
+	if q.Get("activation") == "" {
 		return "", &access.Error{Kind: access.Invalid, Code: access.CodeBadLink}
 	}
 	return q.Get("activation"), nil

@@ -99,7 +99,8 @@ func (s *server) letProgram(r *http.Request, p programAsking) (page, error) {
 	}
 	s.logEvent(r, slog.LevelInfo, s.AuthenticateEvent, "let a program at "+p.place+" act in their name")
 	v := s.viewProgram(r, p, "program.let")
-	v.Onward = p.redirect + "?" + url.Values{"code": {code}, "state": {p.state}}.Encode()
+	// A program that another service has led here has to see who let it (RFC 9207).
+	v.Onward = p.redirect + "?" + url.Values{"code": {code}, "state": {p.state}, "iss": {s.PublicURL}}.Encode()
 	return page{template: "program", status: http.StatusOK, onward: v.Onward, data: v}, nil
 }
 

@@ -46,7 +46,7 @@ func TestAProgramIsLet(t *testing.T) {
 	}
 
 	let := visit(h, "POST", programAsks(nil), "confirmed=1&principal="+string(ana), person, "Origin: https://access.example.com")
-	onward := programRedirect + "?" + url.Values{"code": {"sealed"}, "state": {programState}}.Encode()
+	onward := programRedirect + "?" + url.Values{"code": {"sealed"}, "state": {programState}, "iss": {"https://access.example.com"}}.Encode()
 	if let.Code != 200 || let.Header().Get("Refresh") != "0; url="+onward || let.Header().Get("Location") != "" ||
 		!strings.Contains(let.Body.String(), `href="`+strings.ReplaceAll(onward, "&", "&amp;")+`" rel="noreferrer"`) ||
 		!slices.Equal(l.codes, []string{programChallenge + " " + programRedirect}) {

@@ -253,7 +253,7 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 // waitOf is for how long to wait.
 func waitOf(r *http.Request) (time.Duration, error) {
-	q, err := query(r)
+	q, err := query(r, "wait")
 	if err != nil {
 		return 0, err
 	}
