@@ -53,6 +53,8 @@ type caller struct {
 
 	// flags are those of the command; options are what they say.
 	flags *flag.FlagSet
+	// kept is the token of login, once a command uses it.
+	kept cli.Token
 	options
 }
 
@@ -143,7 +145,7 @@ func (c *caller) do(command clientCommand, args []string) int {
 	if o, ok := errors.AsType[*outcome](err); ok {
 		return failed(c.stderr, o.status, o.err)
 	}
-	return failed(c.stderr, statusOf(err), withNextStep(err))
+	return failed(c.stderr, statusOf(err), c.withNextStep(err))
 }
 
 // flags are the options of a command. Its usage has all of them.
@@ -193,17 +195,38 @@ func statusOf(err error) int {
 }
 
 // withNextStep says what to do about an error, where that is not the service's to say.
-func withNextStep(err error) error {
+func (c *caller) withNextStep(err error) error {
 	switch r, refused := errors.AsType[*cli.Refusal](err); {
 	case errors.Is(err, cli.ErrNoToken):
 		return fmt.Errorf("%w; begin with: jitaccess login URL", err)
+	case refused && r.SignedOut() && c.token != "":
+		return fmt.Errorf("%w\n%s", err, c.newToken())
 	case refused && r.SignedOut():
-		return fmt.Errorf("%w\nlog in again: jitaccess login URL", err)
+		return fmt.Errorf("%w\nlog in again: %s", err, loginAgain(c.kept))
 	}
 	if u, lost := errors.AsType[*cli.Unreachable](err); lost && u.MayHaveHappened {
 		return fmt.Errorf("%w\nit is not known whether it has happened; see with: jitaccess status, or try again later", u)
 	}
 	return err
+}
+
+// loginAgain is the command that replaces a token. One that came from a file is not asked for by login.
+func loginAgain(t cli.Token) string {
+	text := "jitaccess login " + cmp.Or(string(t.Origin), "URL")
+	if t.Front == cli.BearerFront {
+		text += " --token-file FILE, with a new token in the file"
+	}
+	return text
+}
+
+// newToken says what to do about a token that was given and is not taken.
+func (c *caller) newToken() string {
+	where := "in " + c.token
+	if c.token == "-" {
+		where = "on standard input"
+	}
+	return "the token " + where + " is not taken: it may be over, or for another service or person. Give a new one, " +
+		"of what signs people in there, or leave --token-file out to be signed in"
 }
 
 // wrong is a command line that cannot be meant.
@@ -247,8 +270,9 @@ func (c *caller) service() (*cli.Service, error) {
 		}
 	}
 	if !t.Expires.IsZero() && !t.Expires.After(c.now()) {
-		return nil, ended(exitSignedOut, "the log-in ended at %s; log in again: jitaccess login %s", c.moment(t.Expires), t.Origin)
+		return nil, ended(exitSignedOut, "the log-in ended at %s; log in again: %s", c.moment(t.Expires), loginAgain(t))
 	}
+	c.kept = t
 	return &cli.Service{Origin: t.Origin, Token: t}, nil
 }
 

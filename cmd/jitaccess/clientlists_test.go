@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -153,6 +154,10 @@ func TestWhoseHistoryIsShown(t *testing.T) {
 		{"somebody's, of who is no auditor", alices, []string{"--person", bob, "--view", "all"}, exitRefused, "everybody's are for auditors", false},
 		{"somebody's, of who has none and is no auditor", bobs, []string{"--person", alice, "--view", "all"}, exitOK, "everybody's requests are for auditors", false},
 		{"the same for scripts", alices, []string{"--person", bob, "--view", "all", "--json"}, exitRefused, "everybody's are for auditors", false},
+		{"all, of who is no auditor", alices, []string{"--view", "all"}, exitOK, "Only your own requests are shown: everybody's are for auditors.\n", true},
+		{"all, of who is no auditor and has none", bobs, []string{"--view", "all"}, exitOK, "Only your own requests are shown", false},
+		{"all, of who is no auditor, for scripts", alices, []string{"--view", "all", "--json"}, exitOK, "Only your own requests are shown", true},
+		{"all, for an auditor", carols, []string{"--view", "all"}, exitOK, "", true},
 		{"one's own, of all", alices, []string{"--person", strings.ToUpper(alice[:1]) + alice[1:], "--view", "all"}, exitOK, "", true},
 		{"what waits for one, of somebody", bobs, []string{"--person", alice, "--view", "reviews"}, exitOK, "", true},
 		{"what waits for one, of another", bobs, []string{"--person", carol, "--view", "reviews"}, exitOK, "", false},
@@ -165,5 +170,48 @@ func TestWhoseHistoryIsShown(t *testing.T) {
 		if code != test.status || !strings.Contains(said, test.says) || strings.Contains(out, id) != test.shown || code != exitOK && out != "" {
 			t.Errorf("%s: %d\n%s%s", test.name, code, out, said)
 		}
+	}
+}
+
+// Who gave a token in a file, and is refused, is told what to do about the file: to log in again as before would be refused again.
+func TestARefusedTokenOfAFile(t *testing.T) {
+	takes, signsIn := false, true
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case takes && r.Header.Get("Authorization") == "Bearer good":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"signedInUser":{"email":"alice@example.com"},"requests":[],"entitlements":[]}`))
+		case signsIn: // a front that leads browsers to its sign-in page
+			w.Header().Set("Location", "https://login.example.com/")
+			w.WriteHeader(http.StatusFound)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"message":"Nobody is signed in.","code":"no-identity","incident":"I"}`))
+		}
+	}))
+	defer s.Close()
+	p := shell(t)
+	path := p.home + "/token"
+	if err := os.WriteFile(path, []byte("good\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, signsIn = range []bool{true, false} {
+		takes = false
+		p.typed = "good\n"
+		for file, says := range map[string]string{path: "the token in " + path + " is not taken", "-": "the token on standard input is not taken"} {
+			p.fails(exitSignedOut, says, "login", s.URL, "--token-file", file)
+			if _, _, said := p.types("login", s.URL, "--token-file", file); strings.Contains(said, "log in again") ||
+				!strings.Contains(said, "leave --token-file out") || strings.Contains(said, "good") {
+				t.Errorf("%s: %s", file, said)
+			}
+		}
+		p.fails(exitUsage, "no such file", "login", s.URL, "--token-file", path+"2")
+		takes = true
+		p.must("login", s.URL, "--token-file", path)
+		p.must("status")
+		takes = false
+		p.fails(exitSignedOut, "log in again: jitaccess login "+s.URL+" --token-file FILE, with a new token in the file", "status")
+		p.must("logout")
 	}
 }

@@ -525,6 +525,9 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	if c.person != "" && slices.ContainsFunc(said.Requests, another) {
 		return ended(exitRefused, "the service shows you other requests than those of %s: everybody's are for auditors", plain(c.person))
 	}
+	if said.Own && c.person == "" {
+		fmt.Fprintln(c.stderr, "Only your own requests are shown: everybody's are for auditors.")
+	}
 	if c.json {
 		return c.answered(as)
 	}

@@ -103,7 +103,7 @@ func TestTheStoryByKeyboard(t *testing.T) {
 
 	// Approving takes no more than the link and the button.
 	k.be("Bob Tanaka", "/")
-	k.press(kb.Enter, "roles/compute.instanceAdmin.v1")
+	k.press(kb.Enter, "Compute Instance Admin (v1)")
 	k.sees("alice@example.com asks for access", "Node 12 hangs")
 	k.press(kb.Enter, "Approve")
 	k.sees("You approved this", "Active")

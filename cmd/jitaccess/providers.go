@@ -89,7 +89,7 @@ func registered(google *provider.Google) []broker.Registration {
 	for i := range kinds {
 		kinds[i].Title = google.Title
 	}
-	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: kinds}}
+	return []broker.Registration{{Provider: google, Name: provider.Name, Kinds: kinds, RoleTitle: google.RoleTitle}}
 }
 
 // leasing is what Pomerium's provider needs of the ledger.

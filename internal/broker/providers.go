@@ -26,6 +26,9 @@ type Registration struct {
 	// Title is what an entitlement is called as far as that is known without asking anybody;
 	// empty, as nil, for the name of its role.
 	Title func(access.EntitlementID) string
+	// RoleTitle is what the provider called a role when it was last asked; empty, as nil, where it was not. It may
+	// be known to one instance and not to another: it stands before the name of the role, never in its place.
+	RoleTitle func(access.Role) string
 }
 
 // owned is a kind of resource and whose it is.
@@ -34,6 +37,7 @@ type owned struct {
 	provider Provider
 	unnamed  func() bool
 	title    func(access.EntitlementID) string
+	role     func(access.Role) string
 }
 
 // register sorts providers by the first segment of the paths that are theirs. Two for
@@ -45,7 +49,7 @@ func register(all []Registration) map[string]owned {
 			if _, taken := kinds[k.Segment]; taken {
 				panic(fmt.Sprintf("two providers of %s", k.Segment))
 			}
-			kinds[k.Segment] = owned{k, r.Provider, r.Unnamed, r.Title}
+			kinds[k.Segment] = owned{k, r.Provider, r.Unnamed, r.Title, r.RoleTitle}
 		}
 	}
 	return kinds
@@ -86,6 +90,16 @@ func (b *Broker) Title(id access.EntitlementID) string {
 		title = k.title(id)
 	}
 	return cmp.Or(title, string(id.Role))
+}
+
+// RoleTitle is Title or, where that is but the name of the role, what the provider called that role when it was
+// last asked.
+func (b *Broker) RoleTitle(id access.EntitlementID) string {
+	title := b.Title(id)
+	if k := b.kinds[id.Resource.Kind()]; k.role != nil && title == string(id.Role) {
+		return cmp.Or(k.role(id.Role), title)
+	}
+	return title
 }
 
 // ParseResource reads the path of a resource from outside. The error, which is no

@@ -304,3 +304,33 @@ func TestEligibleIsForTheServiceItself(t *testing.T) {
 		}
 	}
 }
+
+// A list calls a role what its provider called it last, and the role by its name where nobody knows; a title that
+// the registration itself has stands in any case.
+func TestListsCallRolesByWhatIsKnown(t *testing.T) {
+	known := func(r access.Role) string { return map[access.Role]string{"roles/a": "Reader of A"}[r] }
+	titled := func(access.EntitlementID) string { return "Access to the laboratory" }
+	for _, x := range []struct {
+		what         string
+		registration broker.Registration
+		role         access.Role
+		title, want  string
+	}{
+		{"nothing is known", broker.Registration{}, "roles/a", "roles/a", "roles/a"},
+		{"its provider was asked", broker.Registration{RoleTitle: known}, "roles/a", "roles/a", "Reader of A"},
+		{"its provider was asked for another", broker.Registration{RoleTitle: known}, "roles/b", "roles/b", "roles/b"},
+		{"it has a title", broker.Registration{Title: titled}, "roles/a", "Access to the laboratory", "Access to the laboratory"},
+		{"both", broker.Registration{Title: titled, RoleTitle: known}, "roles/a", "Access to the laboratory", "Access to the laboratory"},
+	} {
+		x.registration.Kinds = []access.ResourceKind{{Segment: "projects"}}
+		b := broker.New(broker.Config{Providers: []broker.Registration{x.registration}})
+		id := access.EntitlementID{Resource: "projects/p", Role: x.role}
+		if title, got := b.Title(id), b.RoleTitle(id); title != x.title || got != x.want {
+			t.Errorf("%s: %q in a message, %q in a list", x.what, title, got)
+		}
+		id.Resource = "rooms/p" // nobody's
+		if got := b.RoleTitle(id); got != string(x.role) {
+			t.Errorf("%s: of nobody %q", x.what, got)
+		}
+	}
+}

@@ -89,6 +89,8 @@ type Asking struct {
 type Requests struct {
 	Requests []Request
 	After    string
+	// Own is whether everybody's were asked for and the caller's own are shown.
+	Own      bool
 	Warnings []string
 }
 

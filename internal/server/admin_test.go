@@ -33,6 +33,10 @@ func (a *administered) Title(id access.EntitlementID) string {
 	return cmp.Or(a.titles[id.Role], a.canned.Title(id))
 }
 
+func (a *administered) RoleTitle(id access.EntitlementID) string {
+	return cmp.Or(a.titles[id.Role], a.canned.RoleTitle(id))
+}
+
 func (a *administered) DecidedAtPage() bool { return a.atPage }
 
 func (a *administered) note(what string, c access.Caller) { a.at[what] = c.AtAdmin }

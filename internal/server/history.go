@@ -44,7 +44,9 @@ type apiReview struct {
 type apiRequests struct {
 	Requests []apiRequest `json:"requests"`
 	// After asks for the next page; left out on the last one.
-	After    string   `json:"after,omitempty"`
+	After string `json:"after,omitempty"`
+	// Own is whether everybody's were asked for, and the caller's own are all that there is for them.
+	Own      bool     `json:"own,omitempty"`
 	Warnings []string `json:"warnings"`
 }
 
@@ -120,6 +122,7 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return apiRequests{Requests: append([]apiRequest{}, access.Each(listed.Requests, requestOf)...), After: listed.Next,
+		Own:      q.Get("view") == broker.ViewAll && !s.Broker.Auditor(r.Context(), callerOf(r)),
 		Warnings: s.viewWarnings(r, warnings)}, nil
 }
 

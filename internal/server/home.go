@@ -173,7 +173,7 @@ type standingView struct {
 func (s *server) standingOf(r *http.Request, named access.Named, unsearched []*access.Error) *standingView {
 	v := &standingView{Part: named.Part}
 	for _, a := range named.Activations[:min(len(named.Activations), maxHome)] {
-		v.Mine = append(v.Mine, s.granted(r, s.viewRole(r, a.Entitlement, access.RoleInfo{}), a))
+		v.Mine = append(v.Mine, s.granted(r, s.viewRole(r, a.Entitlement, access.RoleInfo{Title: s.Broker.RoleTitle(a.Entitlement)}), a))
 		v.On = append(v.On, a.Entitlement.Resource)
 	}
 	v.Part = v.Part || len(named.Activations) > maxHome

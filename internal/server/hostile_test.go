@@ -61,6 +61,8 @@ type badlyNamed struct{ canned }
 
 func (b badlyNamed) Title(access.EntitlementID) string { return badName }
 
+func (b badlyNamed) RoleTitle(access.EntitlementID) string { return badName }
+
 // holds is whether an element holds what is written in it: bdi isolates, and texts of controls
 // and of the binding stand by themselves.
 func holds(n *html.Node) (order, lines bool) {

@@ -39,6 +39,8 @@ type rowView struct {
 	ID                        string
 	Roles, Reason, On, Length string
 	Resource                  access.Resource
+	// Names are the names of the roles, where Roles are not they.
+	Names string
 	// Person is for whom it is, in words.
 	Person      string
 	Principal   access.Principal
@@ -90,6 +92,9 @@ func (s *server) rowOf(r *http.Request, q access.Request) rowView {
 	v.Roles = cmp.Or(q.Asking.Title, l.Series(access.Each(q.Entitlements, s.Broker.Title)), q.ID)
 	if v.On = unsaid(v.Roles, v.On); v.Reason == v.Roles { // an application gave none of its own
 		v.Reason = ""
+	}
+	if titles := l.Series(access.Each(q.Entitlements, s.Broker.RoleTitle)); q.Asking.IsZero() && titles != v.Roles && titles != "" {
+		v.Roles, v.Names = titles, v.Roles
 	}
 	v.Ending = slices.Contains([]access.State{access.Active, access.Scheduled, access.Approved}, q.State)
 	v.Extending = q.State == access.Active && q.Kind != access.BreakGlass && q.Asking.IsZero()

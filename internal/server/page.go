@@ -59,7 +59,7 @@ type Frame struct {
 	// Languages are those that there are; none where nobody is signed in, who could choose one.
 	Languages []words.Choice
 	// Cautions are what administrators are to know on every page.
-	Cautions []string
+	Cautions []cautionView
 	// Problem is what was wrong with what was sent; nil when nothing was.
 	Problem *Problem
 }
@@ -67,11 +67,11 @@ type Frame struct {
 // frame surrounds a page whose title is a message.
 func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 	caller := callerOf(r)
-	var cautions []string
+	var cautions []cautionView
 	var languages []words.Choice
 	if caller.Principal != "" {
 		languages = words.Choices()
-		cautions = access.Each(s.Broker.Cautions(r.Context(), caller), func(e *access.Error) string { return inFull(s.refusal(r, e, "")) })
+		cautions = access.Each(s.Broker.Cautions(r.Context(), caller), func(e *access.Error) cautionView { return s.caution(r, e) })
 	}
 	return Frame{Title: s.languageOf(r).Text(title, args...), User: caller.Principal, Version: s.Version, SwitchAccount: s.SwitchAccount,
 		LogOut: s.Login != nil && caller.Principal != "", Notifications: len(s.Accounts) > 0 && s.Broker.NamedAdmin(caller),
@@ -79,6 +79,17 @@ func (s *server) frame(r *http.Request, title string, args ...any) Frame {
 		Lists:        s.remembers && caller.Principal != "", Passkeys: s.passkeysHere &&
 			caller.Principal != "", Cautions: cautions, Languages: languages,
 		Door: doorOf(r), Administration: s.AdminPage && (doorOf(r) != "" || s.Broker.NamedAdmin(caller))}
+}
+
+// cautionView is what administrators are to know and, where it is of a resource, the address of that.
+type cautionView struct{ Text, Path, On string }
+
+func (s *server) caution(r *http.Request, e *access.Error) cautionView {
+	v := cautionView{Text: inFull(s.refusal(r, e, ""))}
+	if on := access.Resource(e.Args["resource"]); on != "" {
+		v.Path, v.On = accessPath(on, nil), s.called(s.languageOf(r), on)
+	}
+	return v
 }
 
 // Problem is a refusal as a page shows it.

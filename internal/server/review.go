@@ -35,8 +35,8 @@ type reviewView struct {
 	Begins, Ends *Moment
 	Would, Later bool
 	// Powerful: a role can change permissions, or may; approving always takes two steps.
-	// Confirm: this is the second.
-	Powerful, Confirm bool
+	// Changes: one is known to. Confirm: this is the second step.
+	Powerful, Changes, Confirm bool
 	// Fixed: JIT Access 1.x made the request, whose window stays when it is approved.
 	Fixed bool
 	Asked []askedView
@@ -366,6 +366,7 @@ func (s *server) viewRequest(r *http.Request, ref string, b broker.View) reviewV
 		}
 		v.Roles = append(v.Roles, s.viewRole(r, id, info))
 		v.Powerful = v.Powerful || info.ChangesPermissions != access.No
+		v.Changes = v.Changes || info.ChangesPermissions == access.Yes
 	}
 	if b.Unwritable != nil {
 		v.Unwritable = inFull(s.refusal(r, b.Unwritable, q.Resource))

@@ -36,6 +36,7 @@ type Broker interface {
 	ResourceKind(access.Resource) access.ResourceKind
 	ResourceKindNamed(name string) access.ResourceKind
 	Title(access.EntitlementID) string
+	RoleTitle(access.EntitlementID) string
 	Resources(context.Context, access.Caller) ([]access.ResourceInfo, []*access.Error, error)
 	Named(context.Context, access.Caller) (found access.Named, searched bool, warnings []*access.Error)
 	Offer(context.Context, access.Caller, access.Resource) (broker.Offer, error)

@@ -131,7 +131,8 @@ func Self(id access.EntitlementID) access.Entitlement {
 
 // Registration is the world as a provider: Google Cloud.
 func (w *World) Registration() broker.Registration {
-	return broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds}
+	return broker.Registration{Provider: w, Name: "Google Cloud", Kinds: resourcename.Kinds,
+		RoleTitle: func(r access.Role) string { return w.Titles[r].Title }}
 }
 
 // Broker makes the broker of the world as it is now.

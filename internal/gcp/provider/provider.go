@@ -70,6 +70,7 @@ type catalog interface {
 	Canonical(id access.EntitlementID) (access.EntitlementID, error)
 	Standing(ctx context.Context, q access.StandingQuery) (access.Standing, error)
 	Role(ctx context.Context, on access.Resource, role access.Role) access.RoleInfo
+	RoleTitle(role access.Role) string
 	Prepare(ctx context.Context, q access.StandingQuery) (func(*iampolicy.Policy) access.Standing, error)
 }
 

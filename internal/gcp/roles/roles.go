@@ -5,6 +5,7 @@ package roles
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	maxRoles = 1000
 	// maxBytes bounds all descriptions together.
 	maxBytes = 1 << 20
+	// maxTitle is how many bytes of a title are remembered; IAM lets custom ones have 100 characters
+	// (https://cloud.google.com/iam/docs/reference/rest/v1/organizations.roles).
+	maxTitle = 400
 	// entryBytes is what an entry takes beside its texts.
 	entryBytes = 200
 	// maxAnswer bounds an answer. The permissions of roles/owner have some 500 KB.
@@ -34,11 +38,16 @@ type Roles struct {
 	known *lookup.Cache[access.RoleInfo]
 	// quiet is until when nobody asks, in nanoseconds since 1970.
 	quiet atomic.Int64
+
+	mu sync.Mutex
+	// titles are what IAM called roles when it was last asked, for lists, which ask nobody. They do not age: that
+	// would take a name from a list while it is read, and the role is named beside it.
+	titles map[access.Role]string
 }
 
 // New makes a Roles. It makes no call.
 func New(p *gcp.Platform, now func() time.Time) *Roles {
-	r := &Roles{now: now, api: p.API("iam", p.Client, maxAnswer).Once()}
+	r := &Roles{now: now, api: p.API("iam", p.Client, maxAnswer).Once(), titles: map[access.Role]string{}}
 	r.known = lookup.New(now, maxRoles, timeout, r.get).Within(maxBytes, func(i access.RoleInfo) int {
 		return entryBytes + len(i.Role) + len(i.Title) + len(i.Description)
 	})
@@ -82,6 +91,28 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	if err != nil {
 		return access.RoleInfo{}, err
 	}
-	return access.RoleInfo{Role: access.Role(name), Title: access.Visible(role.Title), Description: access.Visible(role.Description),
-		ChangesPermissions: changesPermissions(role.IncludedPermissions)}, nil
+	info := access.RoleInfo{Role: access.Role(name), Title: access.Visible(role.Title), Description: access.Visible(role.Description),
+		ChangesPermissions: changesPermissions(role.IncludedPermissions)}
+	r.remember(info)
+	return info, nil
+}
+
+// RoleTitle is what IAM called a role when it was last asked; empty where nobody has asked. It makes no call.
+func (r *Roles) RoleTitle(role access.Role) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.titles[role]
+}
+
+func (r *Roles) remember(info access.RoleInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.titles) >= maxRoles { // a few are asked for again soon
+		clear(r.titles)
+	}
+	if len(info.Title) <= maxTitle {
+		r.titles[info.Role] = info.Title
+	} else {
+		delete(r.titles, info.Role)
+	}
 }

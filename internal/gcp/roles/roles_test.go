@@ -1,6 +1,7 @@
 package roles_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,4 +130,53 @@ func TestDescriptionsAreBoundedInBytes(t *testing.T) {
 	}
 	w.expect(t, "GET /v1/roles/c?", 1)
 	w.expect(t, "GET /v1/roles/a?", 2)
+}
+
+// A list asks nobody what a role is called, and goes on saying what was said last.
+func TestTitlesAreRememberedAndNeverAskedFor(t *testing.T) {
+	title := "Storage Object Viewer"
+	w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) {
+		gcptest.Answer(rw, map[string]any{"name": "any", "title": title})
+	})
+	if got := w.roles.RoleTitle("roles/a"); got != "" {
+		t.Errorf("%q before anybody asked", got)
+	}
+	w.expect(t, "GET /v1/roles/a?", 0)
+	w.roles.Role(t.Context(), "projects/p", "roles/a")
+	w.now = w.now.Add(24 * time.Hour)
+	if got := w.roles.RoleTitle("roles/a"); got != title {
+		t.Errorf("%q a day later", got)
+	}
+	w.expect(t, "GET /v1/roles/a?", 1)
+	for _, title = range []string{"Reader\u202e", "", strings.Repeat("x", 401)} {
+		w.now = w.now.Add(time.Hour)
+		w.roles.Role(t.Context(), "projects/p", "roles/a")
+		want := access.Visible(title)
+		if len(title) > 400 {
+			want = ""
+		}
+		if got := w.roles.RoleTitle("roles/a"); got != want {
+			t.Errorf("%q, now that it is called %q", got, title)
+		}
+	}
+}
+
+// However many roles there are, what is remembered of them has an end.
+func TestTitlesAreBounded(t *testing.T) {
+	w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) {
+		gcptest.Answer(rw, map[string]any{"name": "any", "title": "Some"})
+	})
+	known, last := 0, access.Role("")
+	for i := range 1001 {
+		last = access.Role(fmt.Sprint("roles/r", i))
+		w.roles.Role(t.Context(), "projects/p", last)
+	}
+	for i := range 1001 {
+		if w.roles.RoleTitle(access.Role(fmt.Sprint("roles/r", i))) != "" {
+			known++
+		}
+	}
+	if known > 1000 || w.roles.RoleTitle(last) == "" {
+		t.Errorf("%d are known, the last is %q", known, w.roles.RoleTitle(last))
+	}
 }

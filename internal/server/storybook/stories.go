@@ -234,6 +234,7 @@ func Stories() []Story {
 			c.View.Request.Entitlements = []access.EntitlementID{Admin}
 		}, "POST " + rev + " verdict=approve", Ben, 200},
 		{"review-confirm-powerful", in(access.Pending, nil), "POST " + rev + " verdict=approve", Ben, 200},
+		{"review-confirm-unknown-role", in(access.Pending, func(v *broker.View) { v.Roles = nil }), "POST " + rev + " verdict=approve", Ben, 200},
 		{"review-not-powerful", func(c *State) {
 			c.View.CanDecide = true
 			c.View.Roles = []access.RoleInfo{RoleInfos[Admin.Role]}
