@@ -195,9 +195,9 @@ func (r Request) Apply(e Event) (Request, error) {
 		r.Decisions = append(slices.Clone(r.Decisions), e.Decision)
 	}
 	// No other event's window is what was approved, or stands. That a grant was written is nobody's word, and is
-	// made of what stands there: it says no more than was approved.
+	// made of what stands there: it says no more than was approved, and nothing of before it was to begin.
 	if slices.Contains([]Action{SelfApproved, GlassBroken, RequestApproved, GrantTakenIn}, e.Action) ||
-		e.Action == GrantWritten && !e.Window.exceeds(r.Window) {
+		e.Action == GrantWritten && !e.Window.exceeds(r.Window) && !e.Window.Start.Before(r.Start) {
 		r.Window = e.Window
 	}
 	r.State = Transitions[at].To

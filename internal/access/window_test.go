@@ -34,6 +34,16 @@ func TestOnlyApprovalsAndGrantsSetTheWindow(t *testing.T) {
 			t.Errorf("%s than was approved: %v, %v", what, next.Window, err)
 		}
 	}
+	// As long, and sooner: an earlier write of one that was to begin at once, and else nobody's.
+	for start, want := range map[time.Time]time.Duration{{}: -time.Minute, was.Window.Start: 0} {
+		e := event(r, ":granted")
+		e.Window = access.Window{Start: was.Window.Start.Add(-time.Minute), End: was.Window.End.Add(-time.Minute)}
+		scheduled := was
+		scheduled.Start = start
+		if next, err := scheduled.Apply(e); err != nil || next.Window.Start.Sub(was.Window.Start) != want {
+			t.Errorf("to begin at %v, as long and sooner: %v, %v", start, next.Window, err)
+		}
+	}
 	granted := event(r, ":granted")
 	granted.Window.Start = granted.Window.Start.Add(time.Second)
 	if next, err := was.Apply(granted); err != nil || next.Window != granted.Window {

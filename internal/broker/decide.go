@@ -96,6 +96,9 @@ func (b *Broker) Decide(ctx context.Context, caller access.Caller, d Decide) (De
 		if !decision.At.Before(since.Add(writeTime)) { // it may have been written, and ended, where that is remembered no more
 			return refused(&access.Error{Kind: access.Gone, Code: access.CodeWindowOver})
 		}
+		if endedThere(r, standing) { // a sweep calls it off
+			return refused(&access.Error{Kind: access.Gone, Code: access.CodeAlreadyEnded})
+		}
 		terms, err := b.keeps(ctx, caller, r, &standing)
 		var tally access.Tally
 		if err == nil {

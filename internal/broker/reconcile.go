@@ -90,8 +90,8 @@ func (b *Broker) hold(ctx context.Context, m Memory, r access.Request, s access.
 		why := fmt.Sprintf("the ledger has it for %s, %s", stored.Principal, strings.Join(stored.RoleNames(), ", "))
 		return access.OtherGrant, why, stored, nil
 	case stored.UnknownKey:
-		return access.Damaged, "some of it is signed with a key that this service does not have: one that was taken from it, or somebody else's",
-			stored, nil
+		return access.Damaged, "some of it is signed with a key that this service does not have: one that was taken from it, one of its " +
+			"account's that is published no more, or somebody else's", stored, nil
 	}
 	switch state := stored.StateAt(b.c.Now()); state {
 	case access.Active, access.Approved, access.Scheduled:

@@ -15,14 +15,18 @@ import (
 func TestWhatWasEndedIsNotGoneOnWithAfterARollback(t *testing.T) {
 	for what, c := range map[string]struct {
 		kind access.RequestKind
-		// end: it was ended. late: the extension was approved after that.
-		end, late bool
-		want      access.State
+		// end: it was ended. late: the extension was approved after that. again: who approved it says
+		// yes once more before it begins.
+		end, late, again bool
+		want             access.State
 	}{
-		"ended, and approved by others":  {access.Peers, true, false, access.Ended},
-		"ended, and activated alone":     {access.Self, true, false, access.Ended},
-		"ended, and approved after that": {access.Peers, true, true, access.Active},
-		"not ended":                      {access.Peers, false, false, access.Active},
+		"ended, and approved by others":           {access.Peers, true, false, false, access.Ended},
+		"ended, and activated alone":              {access.Self, true, false, false, access.Ended},
+		"ended, and approved after that":          {access.Peers, true, true, false, access.Active},
+		"ended, and approved before that again":   {access.Peers, true, false, true, access.Ended},
+		"ended, and approved after that twice":    {access.Peers, true, true, true, access.Active},
+		"not ended":                               {access.Peers, false, false, false, access.Active},
+		"not ended, and approved again meanwhile": {access.Peers, false, false, true, access.Active},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w, instance, exec := withDatabase(t)
@@ -62,6 +66,12 @@ func TestWhatWasEndedIsNotGoneOnWithAfterARollback(t *testing.T) {
 			store := instance()
 			w.Clock = first.Window.End.Add(-5 * time.Minute)
 			w.Told = nil
+			if c.again {
+				_, err := approve(t, w.Broker(), ben, asked.Ref)
+				if gone := err != nil && access.AsError(err).Code == access.CodeAlreadyEnded; gone != (c.want == access.Ended) {
+					t.Errorf("said yes again: %v", err)
+				}
+			}
 			for range 2 {
 				if _, err := w.Broker().Sweep(t.Context(), broker.SweepCount); err != nil {
 					t.Fatal(err)

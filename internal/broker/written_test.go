@@ -36,12 +36,13 @@ func TestARecordOfAGrantSaysNoMoreThanWasApproved(t *testing.T) {
 		begins, ends time.Duration
 		want         string
 	}{
-		"as it was approved":                   {0, 0, ""},
-		"an hour longer":                       {0, time.Hour, "other-window"},
-		"an hour sooner":                       {-time.Hour, 0, "other-window"},
-		"a minute later, and longer":           {time.Minute, 2 * time.Minute, "other-window"},
-		"a minute shorter":                     {0, -time.Minute, ""},
-		"a minute sooner, as an earlier write": {-time.Minute, -time.Minute, ""},
+		"as it was approved":                 {0, 0, ""},
+		"an hour longer":                     {0, time.Hour, "other-window"},
+		"an hour sooner":                     {-time.Hour, 0, "other-window"},
+		"a minute later, and longer":         {time.Minute, 2 * time.Minute, "other-window"},
+		"a minute shorter":                   {0, -time.Minute, ""},
+		"as long, and before what was asked": {-time.Minute, -time.Minute, "other-window"},
+		"as long, and for an earlier time":   {-5 * time.Minute, -5 * time.Minute, "other-window"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w, store := withLedger(t)

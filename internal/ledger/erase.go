@@ -46,9 +46,7 @@ func erase(ctx context.Context, home Home, signer Signer, now time.Time, person 
 		if !due(f.events[0]) {
 			return nil
 		}
-		state := f.request.StateAt(now)
-		unreviewed := f.request.Unreviewed() && state != access.Failed
-		if !f.erased && (decidable(state) || state == access.Active || unreviewed) {
+		if !f.erased && !f.settled(now) {
 			done.Kept++
 			return nil
 		}

@@ -209,10 +209,11 @@ func (f *folded) refuse(kind access.Kind, code access.Code, why string) error {
 // decidable is whether something can still come of the request as it is recorded.
 func decidable(s access.State) bool { return s == access.Pending || toGrant(s) }
 
-// settled is whether nothing comes of the request any more as it is recorded, so that people may be
+// settled is whether nothing comes of the request any more at that time, so that people may be
 // erased of it, which changes no version.
-func (f *folded) settled() bool {
-	return !decidable(f.request.State) && f.request.State != access.Active && !f.request.Unreviewed()
+func (f *folded) settled(now time.Time) bool {
+	state := f.request.StateAt(now)
+	return !decidable(state) && state != access.Active && (state == access.Failed || !f.request.Unreviewed())
 }
 
 // toGrant is whether it is to be written.

@@ -274,7 +274,8 @@ func (s *Store) recall(r access.Request, free bool) (folded, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.recent[r.ID]
-	if age := s.c.Now().Sub(known.at); !ok || age < 0 || age >= recentTime || known.f.settled() {
+	now := s.c.Now()
+	if age := now.Sub(known.at); !ok || age < 0 || age >= recentTime || known.f.settled(now) {
 		return folded{}, false
 	}
 	f := known.f

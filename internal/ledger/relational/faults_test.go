@@ -714,29 +714,32 @@ func TestWhoReviewedABrokenGlassIsErased(t *testing.T) {
 // What an instance knew a moment ago brings nobody back: jitaccess ledger erase is a process of its own.
 func TestWhoWasErasedIsNotWrittenAgain(t *testing.T) {
 	for name, open := range riggedHomes {
-		t.Run(name, func(t *testing.T) {
-			c, home := newClock(), open(t)
-			s := store(t, home, c)
-			scene(t, home, s, c)
-			r, err := s.Open(t.Context(), denied)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "dora@example.com", c.Now()); err != nil || done.Requests == 0 {
-				t.Fatalf("%+v, %v", done, err)
-			}
-			bounced := access.Event{Action: access.MailBounced, At: c.Now(), Request: r, Caller: access.Caller{Method: access.MethodSystem},
-				Bounce: access.Bounce{To: "ana@example.com", Status: "5.1.1", At: c.Now()}}
-			if _, err := s.Commit(t.Context(), bounced, nil); err != nil {
-				t.Fatal(err)
-			}
-			if row := home.text(t, "SELECT summary FROM requests WHERE id = ?", denied); strings.Contains(row, "dora") {
-				t.Errorf("written again: %s", row)
-			}
-			if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
-				t.Errorf("%+v, %v", report, err)
-			}
-		})
+		for what, id := range map[string]string{"decided": denied, "lapsed, as nobody has recorded yet": pending} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				c, home := newClock(), open(t)
+				s := store(t, home, c)
+				scene(t, home, s, c)
+				c.Advance(24 * time.Hour)
+				r, err := s.Open(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if done, err := ledger.ErasePerson(t.Context(), home, keys(t, secret), "dora@example.com", c.Now()); err != nil || done.Requests == 0 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				bounced := access.Event{Action: access.MailBounced, At: c.Now(), Request: r, Caller: access.Caller{Method: access.MethodSystem},
+					Bounce: access.Bounce{To: "ana@example.com", Status: "5.1.1", At: c.Now()}}
+				if _, err := s.Commit(t.Context(), bounced, nil); err != nil {
+					t.Fatal(err)
+				}
+				if row := home.text(t, "SELECT summary FROM requests WHERE id = ?", id); strings.Contains(row, "dora") {
+					t.Errorf("written again: %s", row)
+				}
+				if report, err := ledger.Verify(t.Context(), home, keys(t, secret)); err != nil || len(report.Findings) > 0 {
+					t.Errorf("%+v, %v", report, err)
+				}
+			})
+		}
 	}
 }
 
