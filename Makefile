@@ -181,10 +181,11 @@ release:
 	@tagged=$$(git rev-parse --quiet --verify "refs/tags/$(VERSION)^{commit}" 2>/dev/null) || { echo "there is no tag $(VERSION): tag the commit"; exit 1; }; \
 	[ "$$tagged" = "$(REVISION)" ] || { echo "the tag $(VERSION) is another commit ($$tagged): check that out"; exit 1; }; \
 	[ -z "$$(git status --porcelain)" ] || { echo "there is work that is not committed: commit it, or take it away"; exit 1; }
-	# Of a copy of that commit: a file that git ignores, or was told to overlook, would be built in.
+	# Of a copy of that commit: a file that git ignores, or was told to overlook, would be built in, as would what a
+	# workspace says that somebody else puts where temporary folders are.
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	git clone --quiet --no-local --no-checkout . "$$copy/source"; cd "$$copy/source"; git checkout --quiet --detach $(REVISION); \
-	go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(abspath $(DIST))
+	GOWORK=off go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(abspath $(DIST))
 	@for archive in $(DIST)/*.tar.gz; do \
 		program=$$(mktemp -d); tar -xzf $$archive -C $$program; \
 		go tool -modfile=.ci/sbom/go.mod cyclonedx-gomod bin -json -licenses -std -noserial -notimestamp -version $(VERSION) \

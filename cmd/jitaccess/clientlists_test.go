@@ -152,7 +152,8 @@ func TestWhoseHistoryIsShown(t *testing.T) {
 		{"somebody's, among one's own", alices, []string{"--person", bob}, exitUsage, "--person goes with --view all", false},
 		{"one's own, among them", alices, []string{"--person", alice, "--view", "mine"}, exitUsage, "--person goes with --view all", false},
 		{"somebody's, of who is no auditor", alices, []string{"--person", bob, "--view", "all"}, exitRefused, "everybody's are for auditors", false},
-		{"somebody's, of who has none and is no auditor", bobs, []string{"--person", alice, "--view", "all"}, exitOK, "everybody's requests are for auditors", false},
+		{"somebody's, of who has none and is no auditor", bobs, []string{"--person", alice, "--view", "all"}, exitOK, "everybody's are for auditors", false},
+		{"somebody's, of who has none and is no auditor, for scripts", bobs, []string{"--person", alice, "--view", "all", "--json"}, exitOK, "everybody's are for auditors", false},
 		{"the same for scripts", alices, []string{"--person", bob, "--view", "all", "--json"}, exitRefused, "everybody's are for auditors", false},
 		{"all, of who is no auditor", alices, []string{"--view", "all"}, exitOK, "Only your own requests are shown: everybody's are for auditors.\n", true},
 		{"all, of who is no auditor and has none", bobs, []string{"--view", "all"}, exitOK, "Only your own requests are shown", false},
@@ -162,7 +163,7 @@ func TestWhoseHistoryIsShown(t *testing.T) {
 		{"what waits for one, of somebody", bobs, []string{"--person", alice, "--view", "reviews"}, exitOK, "", true},
 		{"what waits for one, of another", bobs, []string{"--person", carol, "--view", "reviews"}, exitOK, "", false},
 		{"somebody's, for an auditor", carols, []string{"--person", alice, "--view", "all"}, exitOK, "", true},
-		{"another's, for an auditor", carols, []string{"--person", bob, "--view", "all"}, exitOK, "", false},
+		{"another's, for an auditor", carols, []string{"--person", bob, "--view", "all"}, exitOK, "None of " + bob + " that you may see.\n", false},
 		{"of nobody's address", carols, []string{"--person", "x", "--view", "all"}, exitUsage, "", false},
 		{"of no view", carols, []string{"--person", alice, "--view", "theirs"}, exitUsage, "", false},
 	} {

@@ -525,7 +525,7 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	if c.person != "" && slices.ContainsFunc(said.Requests, another) {
 		return ended(exitRefused, "the service shows you other requests than those of %s: everybody's are for auditors", plain(c.person))
 	}
-	if said.Own && c.person == "" {
+	if said.Own && (c.person == "" || len(said.Requests) == 0) {
 		fmt.Fprintln(c.stderr, "Only your own requests are shown: everybody's are for auditors.")
 	}
 	if c.json {
@@ -543,8 +543,8 @@ func (c *caller) list(s *cli.Service, choices url.Values) error {
 	if err := c.table([]string{"REQUEST", "STATE", "FOR", "WHAT", "ON", "MADE", "UNTIL", "REASON"}, rows); err != nil {
 		return err
 	}
-	if c.person != "" && len(rows) == 0 { // the service does not say whether it would have shown theirs
-		fmt.Fprintf(c.stderr, "None of %s that you may see: everybody's requests are for auditors.\n", plain(c.person))
+	if c.person != "" && len(rows) == 0 && !said.Own {
+		fmt.Fprintf(c.stderr, "None of %s that you may see.\n", plain(c.person))
 	}
 	if said.After != "" {
 		fmt.Fprintf(c.stderr, "There is more: --after %s\n", plain(said.After))

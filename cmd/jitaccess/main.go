@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"jitaccess/internal/access"
@@ -105,12 +106,16 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 }
 
 // printed is where a command prints. Who reads half of what it says must not be told by the exit status that this is all.
+// A command may log there beside what it prints, as sweep does while the mailbox is read.
 type printed struct {
+	mu  sync.Mutex
 	w   io.Writer
 	err error
 }
 
 func (p *printed) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n, err := p.w.Write(text)
 	p.err = cmp.Or(p.err, err)
 	return n, err

@@ -200,6 +200,23 @@ func TestWhatCannotBePrintedIsNoSuccess(t *testing.T) {
 	}
 }
 
+// What a command logs while it prints is no race, which the race detector would tell, and each failure is kept.
+func TestACommandPrintsFromSeveralPlaces(t *testing.T) {
+	p := &printed{w: &full{8}}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 4 {
+				_, _ = p.Write([]byte("x"))
+			}
+		})
+	}
+	all.Wait()
+	if p.err == nil {
+		t.Error("nobody is told that half was lost")
+	}
+}
+
 // full has room for so many bytes more.
 type full struct{ room int }
 

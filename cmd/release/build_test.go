@@ -229,7 +229,7 @@ func TestAReleaseIsOfATag(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			for file, text := range map[string]string{"key": "", "bin/go": "#!/bin/sh\necho begun; cat *; exit 1\n", "source/go.mod": "module x\n", "source/.gitignore": "notes\n"} {
+			for file, text := range map[string]string{"key": "", "bin/go": "#!/bin/sh\necho begun; echo GOWORK=$GOWORK; cat *; exit 1\n", "source/go.mod": "module x\n", "source/.gitignore": "notes\n"} {
 				if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(folder, file)), 0o755), os.WriteFile(filepath.Join(folder, file), []byte(text), 0o755)); err != nil {
 					t.Fatal(err)
 				}
@@ -242,7 +242,7 @@ func TestAReleaseIsOfATag(t *testing.T) {
 				"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
 			said, err := command.CombinedOutput()
 			if err == nil || c.says != "" && !strings.Contains(string(said), c.says) || strings.Contains(string(said), "begun\n") != (c.says == "") ||
-				c.says == "" && !strings.Contains(string(said), "module x\n") || strings.Contains(string(said), "canary") {
+				c.says == "" && !strings.Contains(string(said), "GOWORK=off\nmodule x\n") || strings.Contains(string(said), "canary") {
 				t.Errorf("%v: %s", err, said)
 			}
 		})

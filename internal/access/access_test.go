@@ -413,12 +413,13 @@ func TestEntitlementIDsAreOrderedByTheirText(t *testing.T) {
 // JSON that is shown means what it meant, and obeys nobody.
 func TestVisibleJSON(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"a": "Просмотр 👍 閲覧 <&>"}`:              `{"a": "Просмотр 👍 閲覧 <&>"}`,
-		"{\n\t\"a\": 1\n}":                        "{\n\t\"a\": 1\n}",
-		"[\"a\u009b2Jb\x7f\u202ec\u200b\u2028\"]": `["a\u009b2Jb\u007f\u202ec\u200b\u2028"]`,
-		"[\"a\U000e0041\U0010fffd\"]":             `["a\udb40\udc41\udbff\udffd"]`,
-		"[1,\r2]":                                 `[1, 2]`,
-		`["\u001b", "\\"]`:                        `["\u001b", "\\"]`,
+		`{"a": "Просмотр 👍 閲覧 <&>"}`:                `{"a": "Просмотр 👍 閲覧 <&>"}`,
+		"{\n\t\"a\": 1\n}":                          "{\n\t\"a\": 1\n}",
+		"[\"a\u009b2Jb\x7f\u202ec\u200b\u2028\"]":   `["a\u009b2Jb\u007f\u202ec\u200b\u2028"]`,
+		"[\"a\U000e0041\U0010fffd\"]":               `["a\udb40\udc41\udbff\udffd"]`,
+		"[\"a\u2800\u3164\ufe01\U000e0101\ufe0f\"]": "[\"a\\u2800\\u3164\\ufe01\\udb40\\udd01\ufe0f\"]",
+		"[1,\r2]":          `[1, 2]`,
+		`["\u001b", "\\"]`: `["\u001b", "\\"]`,
 	} {
 		got := access.VisibleJSON([]byte(text))
 		var before, after any

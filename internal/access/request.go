@@ -91,7 +91,7 @@ func VisibleJSON(text []byte) []byte {
 			shown = append(shown, byte(r))
 		case r == '\r': // between two values; within one it is escaped already
 			shown = append(shown, ' ')
-		case !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
+		case !Unseen(r):
 			shown = utf8.AppendRune(shown, r)
 		case r > 0xFFFF:
 			high, low := utf16.EncodeRune(r)

@@ -53,7 +53,12 @@ func (s SignIn) byOwnLogin(ctx context.Context) (Token, error) {
 	}
 	// A service that is somebody else's can lead the browser on to one where its user is logged in, with all that was
 	// asked for and the same letters. The code is then that one's, and neither it nor the verifier goes here (RFC 9207).
-	if by := q.Get("iss"); by != string(s.Origin) {
+	switch by := q.Get("iss"); by {
+	case string(s.Origin):
+	case "":
+		return Token{}, fmt.Errorf("what the browser has brought does not say which service has let this program; it was sent to nobody. "+
+			"%s may need a newer version, or lead to somebody else's", s.Origin)
+	default:
 		return Token{}, fmt.Errorf("%q has let this program, and not %s, which may be after its token; it was sent to neither. "+
 			"If that is the one that you mean, begin again with its address", by, s.Origin)
 	}

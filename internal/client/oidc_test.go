@@ -122,7 +122,7 @@ func TestBadAnswersOfALogin(t *testing.T) {
 		{"of another log-in, as of whoever knows where it listens", "another log-in", func(q url.Values) { q.Set("state", strings.Repeat("s", 43)) }},
 		{"without a state", "another log-in", func(q url.Values) { q.Del("state") }},
 		{"of another service, to which this one has led on", `"https://access.example.com" has let this program`, func(q url.Values) { q.Set("iss", "https://access.example.com") }},
-		{"of a service that does not say which it is", "which may be after its token", func(q url.Values) { q.Del("iss") }},
+		{"of a service that does not say which it is", "does not say which service has let this program", func(q url.Values) { q.Del("iss") }},
 		{"with somebody else's code", "does not hold", func(q url.Values) { q.Set("code", "theirs") }},
 		{"without a code", "does not hold", func(q url.Values) { q.Del("code") }},
 	} {
