@@ -95,7 +95,7 @@ func openLedger(ctx context.Context, c config.Ledger, platform func() (*gcp.Plat
 	case where.SQLite != "":
 		if c.SigningKey.IsZero() {
 			if err = makeKeyBeside(where.SQLite); err != nil {
-				return remembered{}, fmt.Errorf("SIGNING_KEY: %w", err)
+				return remembered{}, fmt.Errorf("the key that signs what is in the database could not be made beside it: %w", err)
 			}
 		}
 		database, err = relational.SQLite(where.SQLite)
@@ -193,6 +193,9 @@ func keyBeside(path string) ([][]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("%s is empty: where nothing was recorded yet, remove it, as a process may have ended while it made it; else put it back", path)
 	}
 	return config.ParseKeys(strings.TrimSpace(string(text)))
 }

@@ -282,6 +282,34 @@ func TestADatabaseGetsNoOtherKeyInSilence(t *testing.T) {
 	}
 }
 
+// A start may end while it makes the key, and may not be let to: what follows says what to do.
+func TestAKeyThatCouldNotBeMade(t *testing.T) {
+	begin := func(path string) error {
+		c, err := config.ReadLedger(func(name string) string { return map[string]string{"DATABASE_URL": "sqlite:" + path}[name] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := openLedger(t.Context(), c, nil)
+		if err != nil {
+			return err
+		}
+		defer l.home.Close()
+		_, err = openSigning(t.Context(), c, l.file, nil, nil)
+		return err
+	}
+	path := filepath.Join(t.TempDir(), "jitaccess.db")
+	if err := os.WriteFile(path+".key", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := begin(path); err == nil || !strings.Contains(err.Error(), path+".key is empty") || !strings.Contains(err.Error(), "remove it") {
+		t.Errorf("an empty key: %v", err)
+	}
+	if err := begin(filepath.Join(t.TempDir(), "none", "jitaccess.db")); err == nil || strings.Contains(err.Error(), "SIGNING_KEY") ||
+		!strings.Contains(err.Error(), "jitaccess.db.key") {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
 // The key is there before the database is: a process that ends in between can go on.
 func TestAKeyIsMadeBeforeItsDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jitaccess.db")
