@@ -195,7 +195,8 @@ func keyBeside(path string) ([][]byte, error) {
 		return nil, err
 	}
 	if len(text) == 0 {
-		return nil, fmt.Errorf("%s is empty: where nothing was recorded yet, remove it, as a process may have ended while it made it; else put it back", path)
+		return nil, fmt.Errorf("%s is empty: where nothing was recorded yet, remove it, as a process may have ended while it made it; "+
+			"else put it back", path)
 	}
 	return config.ParseKeys(strings.TrimSpace(string(text)))
 }
