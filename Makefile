@@ -173,7 +173,9 @@ image:
 images:
 	go run ./cmd/release --image --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(DIST)
 
-# It takes a tagged commit and no work that is not committed, and begins in an empty folder.
+# It takes a tagged commit and no work that is not committed, and begins in an empty folder. It builds from a copy of
+# that commit: a file that git ignores, or was told to overlook, would be built in, as would what a workspace says that
+# somebody else puts where temporary folders are.
 release:
 	@case "$(VERSION)" in *-dirty|dev) echo "VERSION is $(VERSION): commit, and tag the commit"; exit 1;; esac
 	@[ -f "$(RELEASE_KEY)" ] || { echo "RELEASE_KEY must be the file of a private key of OpenSSH: docs/releases.md"; exit 1; }
@@ -181,8 +183,6 @@ release:
 	@tagged=$$(git rev-parse --quiet --verify "refs/tags/$(VERSION)^{commit}" 2>/dev/null) || { echo "there is no tag $(VERSION): tag the commit"; exit 1; }; \
 	[ "$$tagged" = "$(REVISION)" ] || { echo "the tag $(VERSION) is another commit ($$tagged): check that out"; exit 1; }; \
 	[ -z "$$(git status --porcelain)" ] || { echo "there is work that is not committed: commit it, or take it away"; exit 1; }
-	# Of a copy of that commit: a file that git ignores, or was told to overlook, would be built in, as would what a
-	# workspace says that somebody else puts where temporary folders are.
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	git clone --quiet --no-local --no-checkout . "$$copy/source"; cd "$$copy/source"; git checkout --quiet --detach $(REVISION); \
 	GOWORK=off go run ./cmd/release --version $(VERSION) --revision "$(REVISION)" --time $(COMMIT_TIME) --out $(abspath $(DIST))

@@ -40,8 +40,8 @@ type Roles struct {
 	quiet atomic.Int64
 
 	mu sync.Mutex
-	// titles are what IAM called roles when it was last asked, for lists, which ask nobody. They do not age: that
-	// would take a name from a list while it is read, and the role is named beside it.
+	// titles are what IAM called roles when it last said, for lists, which ask nobody. They do not age, as what known
+	// has does: that would take a name from a list while it is read, and the role is named beside it.
 	titles map[access.Role]string
 }
 
@@ -97,7 +97,7 @@ func (r *Roles) get(ctx context.Context, name string) (access.RoleInfo, error) {
 	return info, nil
 }
 
-// RoleTitle is what IAM called a role when it was last asked; empty where nobody has asked. It makes no call.
+// RoleTitle is what IAM called a role when it last said; empty where it has not. It makes no call.
 func (r *Roles) RoleTitle(role access.Role) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
