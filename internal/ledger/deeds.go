@@ -306,13 +306,7 @@ func (report *Report) addDeeds(ctx context.Context, kind string, notes []Note, s
 	report.Deeds += len(notes)
 	find := func(what string) { report.Findings = append(report.Findings, Finding{kind, what}) }
 	for _, n := range notes {
-		err := signer.Verify(ctx, n.text(), n.Signature)
-		if errors.Is(err, errForeignKey) {
-			if err = attested(n.text(), n.Signature); err == nil {
-				report.SelfAttested++
-			}
-		}
-		if err != nil {
+		if err := report.verifies(ctx, n, signer); err != nil {
 			find(fmt.Sprintf("deed %s is not what was recorded: %v", n.ID, err))
 		}
 	}

@@ -118,18 +118,24 @@ func (s *Store) Doubted(ctx context.Context) (string, error) {
 // maxNotes bounds how many notes of a kind are verified and exported.
 const maxNotes = 100_000
 
+// verifies is nil where a note is signed by a key of ours, or by one that it brings along, which is counted.
+func (report *Report) verifies(ctx context.Context, n Note, signer Signer) error {
+	err := signer.Verify(ctx, n.text(), n.Signature)
+	if !errors.Is(err, errForeignKey) {
+		return err
+	}
+	if err = attested(n.text(), n.Signature); err == nil {
+		report.SelfAttested++
+	}
+	return err
+}
+
 // addNotes verifies what is signed beside the requests.
 func (report *Report) addNotes(ctx context.Context, home Home, signer Signer) error {
 	notes, err := home.Notes(ctx, kindPolicy, maxNotes)
 	for _, n := range notes {
 		report.Policies++
-		err := signer.Verify(ctx, n.text(), n.Signature)
-		if errors.Is(err, errForeignKey) {
-			if err = attested(n.text(), n.Signature); err == nil {
-				report.SelfAttested++
-			}
-		}
-		if err != nil {
+		if err := report.verifies(ctx, n, signer); err != nil {
 			report.Findings = append(report.Findings, Finding{n.ID, fmt.Sprintf("the policy of %s is not what was recorded: %v",
 				n.Made.UTC().Format(time.RFC3339), err)})
 		}
